@@ -1,0 +1,145 @@
+"""Local tables: JSONL, JSON, CSV, TSV and Parquet files as `datasets.Dataset`.
+
+Every way in which such a file is commonly broken ends in one sentence that names the file and the
+line, because a person has to mend it there.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import datasets
+from datasets import Dataset
+
+from ptu_seq.errors import UserError
+
+#: File extensions that can be read, in the order in which a folder is searched.
+EXTENSIONS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+
+
+@contextmanager
+def quiet_datasets() -> Iterator[None]:
+    """Hides what `datasets` prints: progress bars of small tables, and errors that we report."""
+    had_bars, verbosity = (
+        not datasets.are_progress_bars_disabled(),
+        datasets.logging.get_verbosity(),
+    )
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(verbosity)
+        if had_bars:
+            datasets.enable_progress_bars()
+
+
+def read_table(path: Path, encoding: str = "utf-8") -> Dataset:
+    """Reads one local file; rows keep the order of the file.
+
+    Values of CSV and TSV files stay text, exactly as written ("NA" and "007" included).
+
+    Args:
+        path: a file whose extension is one of `EXTENSIONS`. CSV and TSV files begin with a header;
+            JSON files are JSON lines or one list of objects.
+        encoding: how its text is encoded (Parquet ignores it).
+
+    Returns:
+        The table, one row for each record of the file.
+
+    Raises:
+        UserError: if the extension is not accepted, or the file is empty, is not in `encoding` or
+            cannot be parsed; the sentence names the file and, where there is one, the line.
+    """
+    extension = path.suffix.lower()
+    if extension not in EXTENSIONS:
+        raise UserError(f"{path} cannot be read: accepted are {', '.join(EXTENSIONS)} files.")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path} is empty.")
+    if extension != ".parquet":
+        _check_encoding(path, encoding)
+    if extension in (".csv", ".tsv"):
+        table = _read_separated(path, "\t" if extension == ".tsv" else ",", encoding)
+    else:
+        table = _read_built(path, "parquet" if extension == ".parquet" else "json")
+    if len(table) == 0:
+        raise UserError(f"{path} holds no rows.")
+    return table
+
+
+def _read_built(path: Path, builder: str) -> Dataset:
+    try:
+        with quiet_datasets():
+            return datasets.load_dataset(builder, data_files=str(path), split="train")
+    except Exception as error:  # the builders raise whatever their parsers raise
+        if path.suffix.lower() == ".jsonl":
+            _check_json_lines(path)
+        reason = str(error.__cause__ or error).strip() or repr(error)
+        raise UserError(f"{path} cannot be read as {builder}: {reason.splitlines()[0]}") from error
+
+
+def _read_separated(path: Path, separator: str, encoding: str) -> Dataset:
+    # "utf-8-sig" is UTF-8 that skips the byte-order mark spreadsheets write.
+    encoding = "utf-8-sig" if encoding == "utf-8" else encoding
+    with path.open(encoding=encoding, newline="") as file:
+        records = csv.reader(file, delimiter=separator, strict=True)
+        try:
+            header = next(records, [])
+            columns: dict[str, list[str]] = {name: [] for name in header}
+            if len(columns) < len(header):
+                raise UserError(f"{path}, line 1: a column name occurs twice in the header.")
+            for record in records:
+                if record and len(record) != len(header):
+                    _refuse(
+                        path,
+                        records.line_num,
+                        f"{len(record)} fields where the header has {len(header)}; put quotation "
+                        "marks around a text that contains the separator",
+                    )
+                for column, value in zip(columns.values(), record, strict=False):
+                    column.append(value)
+        except csv.Error as error:
+            _refuse(
+                path,
+                records.line_num,
+                f"{error}; double the quotation marks inside a quoted text",
+            )
+    return Dataset.from_dict(columns)
+
+
+def _check_json_lines(path: Path) -> None:
+    """Raises for the first line that is not a JSON object (called once loading has failed)."""
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                _refuse(path, number, f"not valid JSON ({error.msg})")
+            if not isinstance(row, dict):
+                _refuse(path, number, 'not a JSON object such as {"text": "...", "label": 0}')
+
+
+def _check_encoding(path: Path, encoding: str) -> None:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                line.decode(encoding)
+            except UnicodeDecodeError as error:
+                _refuse(
+                    path,
+                    number,
+                    f"byte {error.start + 1} of the line (0x{line[error.start]:02x}) is not "
+                    f"{encoding.upper()}; convert the file first, for instance with "
+                    f"`iconv -f latin1 -t utf-8 {path.name} > converted{path.suffix}`",
+                )
+
+
+def _refuse(path: Path, line: int, what: str) -> NoReturn:
+    raise UserError(f"{path}, line {line}: {what}.")

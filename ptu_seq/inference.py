@@ -1,0 +1,208 @@
+"""A saved sentence classifier over lines of text, a batch at a time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
+
+import ptu_seq.models  # noqa: F401  registers this project's classes with AutoModel
+from ptu_seq.errors import UserError
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says of one line; label and probability are None where it holds no text."""
+
+    texts: tuple[str, ...]
+    label: str | None
+    probability: float | None
+
+    def as_tsv(self) -> str:
+        """`label<TAB>probability<TAB>text`, where a pair is two texts."""
+        label = "" if self.label is None else self.label
+        probability = "" if self.probability is None else f"{self.probability:.4f}"
+        return "\t".join((label, probability, *self.texts))
+
+    def as_jsonl(self) -> str:
+        """The same as a JSON object, with the keys "text", or "premise" and "hypothesis"."""
+        names = ("premise", "hypothesis") if len(self.texts) == 2 else ("text",)
+        row: dict[str, Any] = {"label": self.label, "probability": self.probability}
+        return json.dumps(row | dict(zip(names, self.texts, strict=True)), ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A sequence-classification model with its tokenizer.
+
+    Args:
+        model: any of transformers' models for sequence classification.
+        tokenizer: the tokenizer it was trained with.
+        is_pair: whether it reads pairs of a premise and a hypothesis.
+    """
+
+    model: Any
+    tokenizer: Any
+    is_pair: bool
+
+    @classmethod
+    def from_pretrained(cls, name: str) -> Classifier:
+        """Loads a model and its tokenizer, on the accelerator where there is one.
+
+        Args:
+            name: a folder written by `save_pretrained` (safetensors only), or a name on the hub.
+
+        Raises:
+            UserError: if there is no such folder, or it holds no trained sequence classifier.
+        """
+        _check_folder(name)
+        try:
+            model, loading = AutoModelForSequenceClassification.from_pretrained(
+                name, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+            what = "not a" if Path(name).is_dir() else "neither a folder nor a hub's"
+            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            raise UserError(
+                f"--model {name}: {what} sequence classifier that can be loaded ({reason})."
+            ) from error
+        if loading["missing_keys"]:
+            raise UserError(
+                f"--model {name}: its weights lack {sorted(loading['missing_keys'])[0]}, so it was "
+                "not trained as a sequence classifier."
+            )
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        model = model.to(accelerator or "cpu").eval()
+        return cls(model, tokenizer, bool(getattr(model.config, "is_pair", False)))
+
+    @torch.inference_mode()
+    def probabilities(self, rows: list[tuple[str, ...]]) -> torch.Tensor:
+        """The probability of each label.
+
+        Args:
+            rows: texts, or pairs of texts.
+
+        Returns:
+            Probabilities on the CPU, `(rows, labels)`.
+        """
+        collate = DataCollatorWithPadding(self.tokenizer)
+        batch = collate([self._encode(row) for row in rows])
+        inputs = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
+        return torch.softmax(self.model(**inputs).logits.float(), dim=-1).cpu()
+
+    def _encode(self, row: tuple[str, ...]) -> dict[str, list[int]]:
+        # Each side is cut for itself, as in training: a long premise leaves the hypothesis whole.
+        sides = [self.tokenizer(text, truncation=True)["input_ids"] for text in row]
+        encoded = {"input_ids": [token for side in sides for token in side]}
+        encoded["attention_mask"] = [1] * len(encoded["input_ids"])
+        if len(sides) > 1:
+            encoded["token_type_ids"] = [i for i, side in enumerate(sides) for _ in side]
+        return encoded
+
+
+def classify_lines(
+    classifier: Classifier, lines: Iterable[str], *, batch_size: int = 32
+) -> Iterator[Prediction]:
+    """Labels lines as they come: a batch is classified as soon as its lines have been read.
+
+    Args:
+        classifier: the model and its tokenizer.
+        lines: texts, or `premise<TAB>hypothesis` for a model of pairs.
+        batch_size: lines classified at a time.
+
+    Returns:
+        One prediction a line, in the order of the lines. A line without text (or a pair that lacks
+        one of its texts) has no label.
+
+    Raises:
+        UserError: for a line that is no pair where the model reads pairs; the lines of the batches
+            before it have been labelled.
+    """
+    label_names = classifier.model.config.id2label
+    rows = (_split(number, line, classifier.is_pair) for number, line in enumerate(lines, start=1))
+    while batch := list(itertools.islice(rows, batch_size)):
+        full = [row for row in batch if _has_text(row)]
+        best = iter(_best(classifier, full))
+        for row in batch:
+            if _has_text(row):
+                label, probability = next(best)
+                yield Prediction(row, label_names[label], round(probability, 6))
+            else:
+                yield Prediction(row, None, None)
+
+
+@contextmanager
+def open_lines(path: str | None) -> Iterator[Iterator[str]]:
+    """The lines of a UTF-8 file, or of stdin if `path` is None, without their line ends.
+
+    Raises:
+        UserError: if the file cannot be opened, or a line is not UTF-8.
+    """
+    if path is None:
+        yield _decode(sys.stdin.buffer, "stdin")
+        return
+    try:
+        file = Path(path).open("rb")
+    except OSError as error:
+        raise UserError(f"--input {path}: cannot be read: {error.strerror}.") from error
+    with file:
+        yield _decode(file, path)
+
+
+def _decode(file: BinaryIO, name: str) -> Iterator[str]:
+    for number, line in enumerate(file, start=1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{name}, line {number}, byte {error.start + 1} of the line: not UTF-8 "
+                f"(0x{line[error.start]:02x}); convert the file to UTF-8 first."
+            ) from error
+
+
+def _split(number: int, line: str, is_pair: bool) -> tuple[str, ...]:
+    if not is_pair:
+        return (line,)
+    texts = tuple(line.split("\t")) if line.strip() else ("", "")
+    if len(texts) != 2:
+        raise UserError(
+            f"line {number}: this model reads pairs, premise<TAB>hypothesis; the line has "
+            f"{len(texts) - 1} tabs instead of 1."
+        )
+    return texts
+
+
+def _has_text(row: tuple[str, ...]) -> bool:
+    return all(text.strip() for text in row)
+
+
+def _best(classifier: Classifier, rows: list[tuple[str, ...]]) -> list[tuple[int, float]]:
+    if not rows:
+        return []
+    best = classifier.probabilities(rows).max(dim=-1)
+    return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+
+
+def _check_folder(name: str) -> None:
+    path = Path(name)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(
+                f"--model {name}: the folder holds no config.json; accepted is a folder written "
+                "by save_pretrained, such as runs/sentence_classification/model."
+            )
+    elif path.exists():
+        raise UserError(f"--model {name}: a file; accepted is the folder that holds the model.")
+    elif not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
+        raise UserError(f"--model {name}: there is no such folder.")

@@ -1,0 +1,82 @@
+"""What a transfer method is: how it starts from the source, what it trains, what is tuned."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from ptu_seq.models import RNNConfig, RNNForSequenceClassification
+from ptu_seq.models.ptu_classifier import copy_classifier
+
+Setting = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is told of the target task.
+
+    Args:
+        id2label: names of the labels.
+        unit_options: fields of :class:`ptu_seq.models.PTUConfig` that hold for all units.
+    """
+
+    id2label: dict[int, str]
+    unit_options: Mapping[str, Any]
+
+
+class TransferMethod(ABC):
+    """One way to learn the target task given a trained source.
+
+    Attributes:
+        name: what flags, files and tables call it.
+        grid: the settings that are tried on validation data, at most four, every method's own;
+            each has a "learning_rate" (of Adam).
+    """
+
+    name: ClassVar[str]
+    grid: ClassVar[tuple[Setting, ...]]
+
+    @abstractmethod
+    def build(
+        self, source: RNNForSequenceClassification, task: Task, setting: Setting
+    ) -> PreTrainedModel:
+        """The model before training; the source itself is not changed."""
+
+    def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
+        """What the optimiser trains, and at which learning rates."""
+        trained = [p for p in model.parameters() if p.requires_grad]
+        return [{"params": trained, "lr": setting["learning_rate"]}]
+
+
+def plain_network(
+    source: RNNForSequenceClassification, task: Task, **changes: Any
+) -> RNNForSequenceClassification:
+    """A network of the source's shape for the target's labels, with new weights."""
+    shape = source.config.to_dict()
+    for name in ("id2label", "label2id", "num_labels", "architectures", "dtype", "model_type"):
+        shape.pop(name, None)
+    return RNNForSequenceClassification(RNNConfig(**shape | changes, id2label=task.id2label))
+
+
+def copy_source(
+    source: RNNForSequenceClassification, network: RNNForSequenceClassification
+) -> None:
+    """Starts a network from the source's weights, the classifier too where the labels agree."""
+    own = network.classifier.state_dict(prefix="classifier.")
+    network.load_state_dict({**source.state_dict(), **{k: v.clone() for k, v in own.items()}})
+    copy_classifier(source, network.classifier, network.config)
+
+
+def freeze(module: nn.Module) -> None:
+    """Takes a module's gradients away, and silences its dropout for good."""
+    module.requires_grad_(False)
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+        elif isinstance(part, nn.RNNBase):
+            part.dropout = 0.0

@@ -1,0 +1,23 @@
+"""Parameter sharing: the source's layers stay as they are, only a classifier is trained."""
+
+from __future__ import annotations
+
+from ptu_seq.methods.base import Setting, Task, TransferMethod, copy_source, freeze, plain_network
+from ptu_seq.models import RNNForSequenceClassification
+
+
+class Frozen(TransferMethod):
+    """The source with all but its classifier frozen, dropout of the frozen part included."""
+
+    name = "frozen"
+    grid = ({"learning_rate": 1e-3}, {"learning_rate": 3e-3}, {"learning_rate": 1e-2})
+
+    def build(
+        self, source: RNNForSequenceClassification, task: Task, setting: Setting
+    ) -> RNNForSequenceClassification:
+        """The source with a classifier for the target's labels."""
+        network = plain_network(source, task, embedding_dropout=0.0)
+        copy_source(source, network)
+        for part in (network.embedding, network.rnn, network.pooling):
+            freeze(part)
+        return network

@@ -1,0 +1,252 @@
+"""From finished runs to `summary.json` and `summary.md`: cells, comparisons, the answer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ptu_seq.errors import UserError
+from ptu_seq.evaluation import compare, summarise_scores
+from ptu_seq.report.results import (
+    Result,
+    cell_key,
+    is_ptu,
+    order_methods,
+    order_sizes,
+    read_predictions,
+    read_results,
+)
+from ptu_seq.report.tables import format_markdown
+
+Summary = dict[str, Any]
+Cell = dict[str, Any]
+
+logger = logging.getLogger(__name__)
+
+
+def write_summary(
+    output_dir: str | Path,
+    recipe: str,
+    *,
+    command: str | None = None,
+    configuration: Mapping[str, Any] | None = None,
+) -> Summary:
+    """Writes `summary.json` and `summary.md` from the finished runs, and returns the former.
+
+    Args:
+        output_dir: the folder with `results.jsonl` and `predictions/`.
+        recipe: name of the recipe.
+        command: the command that makes these results again, for the report.
+        configuration: the recipe's arguments, for the report.
+
+    Returns:
+        The summary, see :func:`build_summary`, with `command` and `configuration` where given.
+
+    Raises:
+        UserError: if no run has finished, or runs were scored by different metrics.
+    """
+    output_dir = Path(output_dir)
+    summary = build_summary(read_results(output_dir), recipe, output_dir)
+    if command is not None:
+        summary["command"] = command
+    if configuration is not None:
+        summary["configuration"] = dict(configuration)
+    _write(output_dir / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    _write(output_dir / "summary.md", format_markdown(summary))
+    return summary
+
+
+def build_summary(results: Sequence[Result], recipe: str, output_dir: str | Path) -> Summary:
+    """The content of `summary.json`.
+
+    Args:
+        results: finished runs, as :func:`~ptu_seq.report.results.read_results` gives them.
+        recipe: name of the recipe.
+        output_dir: where `predictions/` lies.
+
+    Returns:
+        A dictionary of
+
+        - `recipe`, `metric`
+        - `headline`: the answer in a sentence
+        - `cells`: one for each source, target, size and method, with `scores` in the order of
+          `seeds`, `mean`, `std` and `interval` (null for one seed), and means over seeds of the
+          validation score, steps and seconds
+        - `comparisons`: `ptu`, alone and with companions, against each method before it in the
+          table; the fields are those of :class:`~ptu_seq.evaluation.Comparison`. Scores and
+          differences are shares (0.731), not percent.
+        - `environment`: versions and machine
+
+    Raises:
+        UserError: if there are no results, or they were scored by different metrics.
+    """
+    if not results:
+        raise UserError(f"{output_dir}: results.jsonl holds no finished run to summarise.")
+    metrics = sorted({result["metric"] for result in results})
+    if len(metrics) > 1:
+        raise UserError(
+            f"{output_dir}: results.jsonl mixes the metrics {', '.join(metrics)}; "
+            "use one output folder for each."
+        )
+    cells: list[Cell] = []
+    comparisons: list[dict[str, Any]] = []
+    for group in _groups(results):
+        methods = order_methods(result["method"] for result in group)
+        runs = {m: {r["seed"]: r for r in group if r["method"] == m} for m in methods}
+        cells += [_cell([runs[m][seed] for seed in sorted(runs[m])]) for m in methods]
+        comparisons += [
+            comparison
+            for i, method in enumerate(methods)
+            if is_ptu(method)
+            for against in methods[:i]
+            if (comparison := _comparison(runs[method], runs[against], Path(output_dir)))
+        ]
+    return {
+        "recipe": recipe,
+        "metric": metrics[0],
+        "headline": headline(cells),
+        "cells": cells,
+        "comparisons": comparisons,
+        "environment": environment(),
+    }
+
+
+def headline(cells: Sequence[Cell]) -> str:
+    """What the cells say about `ptu`, in a sentence computed from their means."""
+    tables: dict[tuple[Any, ...], dict[str, float]] = {}
+    for cell in cells:
+        tables.setdefault(cell_key(cell), {})[cell["method"]] = cell["mean"]
+    tables = {key: means for key, means in tables.items() if "ptu" in means and len(means) > 1}
+    if not tables:
+        return "No cell has both ptu and another method yet, so there is nothing to compare."
+    best = sum(
+        means["ptu"] > max(mean for method, mean in means.items() if method != "ptu")
+        for means in tables.values()
+    )
+    noun = "cell" if len(tables) == 1 else "cells"
+    sentence = f"ptu has the highest mean in {best} of {len(tables)} {noun}"
+    gains = [
+        100 * (means["ptu"] - max(means["frozen"], means["fine_tune"]))
+        for means in tables.values()
+        if {"frozen", "fine_tune"} <= means.keys()
+    ]
+    if not gains:
+        return f"{sentence}."
+    average = sum(gains) / len(gains)
+    verb = "loses" if round(average, 2) < 0 else "gains"
+    return (
+        f"{sentence}; against the better of frozen and fine_tune it {verb} "
+        f"{abs(average):.2f} points on average (worst {min(gains):+.2f})."
+    )
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine of this process."""
+    return {
+        "ptu_seq": _version("ptu-seq"),
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "transformers": _version("transformers"),
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+
+
+def _groups(results: Sequence[Result]) -> list[list[Result]]:
+    """Results by source, target and size: targets as they first occur, sizes ascending."""
+    groups: dict[tuple[Any, ...], list[Result]] = {}
+    for result in results:
+        groups.setdefault(cell_key(result), []).append(result)
+    pairs = list(dict.fromkeys((source, target) for source, target, _ in groups))
+    sizes = order_sizes(size for _, _, size in groups)
+    return [groups[*pair, size] for pair in pairs for size in sizes if (*pair, size) in groups]
+
+
+def _cell(runs: Sequence[Result]) -> Cell:
+    scores = [run["score"] for run in runs]
+    score = summarise_scores(scores)
+    return {
+        **{field: runs[0][field] for field in ("source", "target", "size", "method")},
+        "seeds": [run["seed"] for run in runs],
+        "scores": scores,
+        "mean": score.mean,
+        "std": score.std,
+        "interval": score.interval,
+        "validation_mean": _mean(runs, "validation_score"),
+        "steps_mean": _mean(runs, "steps"),
+        "seconds_mean": _mean(runs, "seconds"),
+        "parameters": runs[0].get("parameters"),
+        "setting": runs[0].get("setting"),
+    }
+
+
+def _comparison(
+    ours: Mapping[Any, Result], theirs: Mapping[Any, Result], output_dir: Path
+) -> dict[str, Any] | None:
+    """`ours` against `theirs`, both runs by seed, over the seeds they share; None if none."""
+    seeds = sorted(ours.keys() & theirs.keys())
+    if not seeds:
+        return None
+    pairs = [(ours[seed], theirs[seed]) for seed in seeds]
+    first = pairs[0][0]
+    result = compare(
+        [a["score"] for a, _ in pairs],
+        [b["score"] for _, b in pairs],
+        *(_paired_predictions(pairs, output_dir) if first["metric"] == "accuracy" else ()),
+    )
+    return {
+        **{field: first[field] for field in ("source", "target", "size", "method")},
+        "against": pairs[0][1]["method"],
+        **asdict(result),
+    }
+
+
+def _paired_predictions(
+    pairs: Sequence[tuple[Result, Result]], output_dir: Path
+) -> tuple[list[int], list[list[int]], list[list[int]]] | tuple[()]:
+    """Labels and both methods' predictions; nothing unless all runs saw the same test set."""
+    read = [[read_predictions(output_dir, run["run_id"]) for run in pair] for pair in pairs]
+    found = [one for pair in read for one in pair if one is not None]
+    first, second = pairs[0]
+    where = (
+        f"{first['source']} to {first['target']}, size {first['size']}, "
+        f"{first['method']} against {second['method']}"
+    )
+    if len(found) < 2 * len(pairs):
+        logger.warning("%s: predictions are missing; no test over examples.", where)
+        return ()
+    labels = found[0][0]
+    if any(one[0] != labels for one in found):
+        logger.warning("%s: the runs' test sets differ; no test over examples.", where)
+        return ()
+    return labels, [one[1] for one in found[::2]], [one[1] for one in found[1::2]]
+
+
+def _mean(runs: Sequence[Result], field: str) -> float | None:
+    values = [run[field] for run in runs if run.get(field) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: a reader never meets half a file."""
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)

@@ -1,0 +1,29 @@
+"""What every test runs under: no network, one thread, fixed seeds, caches of its own."""
+
+import os
+import random
+import tempfile
+
+# Before transformers and datasets are imported: they read their environment once.
+_cache = tempfile.TemporaryDirectory(prefix="ptu-seq-tests-")
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_DATASETS_CACHE=_cache.name,
+    MPLBACKEND="Agg",
+    OMP_NUM_THREADS="1",
+    TOKENIZERS_PARALLELISM="false",
+)
+
+import numpy  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seeds() -> None:
+    """The same random numbers in each test, whatever ran before it."""
+    random.seed(0)
+    numpy.random.seed(0)
+    torch.manual_seed(0)
