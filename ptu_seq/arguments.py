@@ -2,21 +2,73 @@
 
 from __future__ import annotations
 
+import argparse
+import copy
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from transformers import HfArgumentParser
 
 from ptu_seq.cli import Parser
 from ptu_seq.errors import UserError, closest
+from ptu_seq.study import Size
+
+FILE_ENDINGS = (".yaml", ".yml", ".json")
+
 
 class RecipeParser(Parser, HfArgumentParser):
-    """transformers' parser of dataclasses, with the closest flag suggested for a misspelt one."""
+    """transformers' parser of dataclasses, with defaults that files may set.
+
+    Messages suggest the closest flag or choice, and say in which file it is that is wrong.
+    """
+
+    reading: Path | None = None
+
+    def set_defaults_from(self, path: Path, arguments: Mapping[str, Any]) -> None:
+        """Checks arguments as if they were flags, and makes them the defaults.
+
+        Args:
+            path: the file they come from, for messages.
+            arguments: values by the name of their flag.
+        """
+        accepted = {action.dest for action in self._actions} - {"help"}
+        self.reading = path
+        self.set_defaults(**vars(self.parse_args(as_flags(arguments, accepted, path))))
+        self.reading = None
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the process with exit code 2."""
+        super().error(f"{self.reading}: {message}" if self.reading else message)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            choices = [str(choice) for choice in action.choices]
+            raise argparse.ArgumentError(
+                action,
+                f"{value!r} is not among its choices{closest(str(value), choices)}; accepted: "
+                f"{', '.join(choices)}",
+            )
+
+
+class RecipeHelp(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with one spelling of each flag; hyphens in place of underscores work as well."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        flag = next(word for word in action.option_strings if word.startswith("--"))
+        if action.nargs == 0:
+            return flag
+        return f"{flag} {self._format_args(action, self._get_default_metavar_for_optional(action))}"
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        if isinstance(action.default, list):
+            action = copy.copy(action)
+            action.default = " ".join(map(str, action.default))
+        return super()._expand_help(action)
 
 
 def parse_recipe(
@@ -41,29 +93,47 @@ def parse_recipe(
 
     Raises:
         UserError: for a file or preset that cannot be read, or an argument in it that does not
-            exist. argparse itself ends the process with exit code 2 for a bad flag.
+            exist. argparse itself ends the process with exit code 2 for a bad flag or value.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     parser = RecipeParser(
         dataclasses,
         description=description,
         usage="%(prog)s [FILE.yaml | FILE.json] [--flag value ...]",
+        formatter_class=RecipeHelp,
     )
-    accepted = {action.dest for action in parser._actions}
-    from_file: list[str] = []
-    if words and words[0].endswith((".yaml", ".yml", ".json")):
+    file = None
+    if words and words[0].endswith(FILE_ENDINGS) and not words[0].startswith("-"):
         file = Path(words.pop(0))
-        from_file = as_flags(read_arguments(file), accepted, file)
-    name = _preset([*from_file, *words]) or parser.get_default("preset")
-    found = {p.stem.removeprefix(presets.name + "_"): p for p in presets.parent.glob("*.yaml")}
-    found = {k: p for k, p in found.items() if p.stem.startswith(presets.name + "_")}
+    from_file = {} if file is None else read_arguments(file)
+    name = _preset(words) or from_file.get("preset") or parser.get_default("preset")
+    preset = find_preset(presets, str(name))
+    parser.set_defaults_from(preset, {**read_arguments(preset), "preset": name})
+    if file is not None:
+        parser.set_defaults_from(file, {**from_file, "preset": name})
+    *parsed, rest = parser.parse_args_into_dataclasses(
+        words, return_remaining_strings=True, look_for_args_file=False
+    )
+    if rest:
+        hint = "; a file of arguments goes first" if rest[0].endswith(FILE_ENDINGS) else ""
+        parser.error(f"{' '.join(rest)} belongs to no flag{hint}")
+    return tuple(parsed)
+
+
+def find_preset(presets: Path, name: str) -> Path:
+    """The file of a preset, see :func:`parse_recipe`.
+
+    Raises:
+        UserError: if there is none of that name.
+    """
+    start = presets.name + "_"
+    found = {path.stem.removeprefix(start): path for path in presets.parent.glob(f"{start}*.yaml")}
     if name not in found:
         raise UserError(
-            f"no preset is named {name!r}{closest(str(name), found)}; "
-            f"accepted: {', '.join(sorted(found))}."
+            f"--preset {name!r} is not known{closest(name, found)}; accepted: "
+            f"{', '.join(sorted(found))}."
         )
-    from_preset = as_flags(read_arguments(found[name]), accepted, found[name])
-    return parser.parse_args_into_dataclasses([*from_preset, *from_file, *words])
+    return found[name]
 
 
 def read_arguments(path: Path) -> dict[str, Any]:
@@ -75,39 +145,60 @@ def read_arguments(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text("utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise UserError(f"the arguments in {path} cannot be read: {error.strerror}.") from error
+    except (ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"the arguments in {path} cannot be read: {reason}") from error
+        raise UserError(f"the arguments in {path} cannot be read: {reason}.") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold argument names with values, like `seeds: 5`.")
-    return content
+    return {str(name): value for name, value in content.items()}
 
 
-def as_flags(arguments: Mapping[str, Any], accepted: set[str], path: Path) -> list[str]:
+def as_flags(arguments: Mapping[str, Any], accepted: Collection[str], path: Path) -> list[str]:
     """Arguments of a file as the words of a command line, so that one parser checks both.
+
+    Raises:
+        UserError: for a name or a value that no flag has.
 
     Example:
         >>> as_flags({"seeds": 3, "sizes": [100, "all"]}, {"seeds", "sizes"}, Path("a.yaml"))
-        ['--seeds', '3', '--sizes', '100', 'all']
+        ['--seeds=3', '--sizes', '100', 'all']
     """
     words: list[str] = []
     for name, value in arguments.items():
         if name not in accepted:
-            raise UserError(f"{path}: no argument is named {name!r}{closest(str(name), accepted)}.")
-        if value is not None:
-            values = value if isinstance(value, list) else [value]
-            words += [f"--{name}", *map(str, values)]
+            raise UserError(f"{path}: no argument is named {name!r}{closest(name, accepted)}.")
+        values = value if isinstance(value, list) else [value]
+        if any(isinstance(one, list | dict) for one in values):
+            raise UserError(f"{path}: {name} must be one value, or a list of values.")
+        if isinstance(value, list):
+            words += [f"--{name}", *map(str, value)]
+        elif value is not None:
+            words.append(f"--{name}={value}")
     return words
 
 
+def parse_size(word: str) -> Size:
+    """A number of training examples as given on the command line.
+
+    Raises:
+        UserError: if it is neither a positive number nor "all".
+    """
+    if word == "all":
+        return "all"
+    if word.isdecimal() and int(word) > 0:
+        return int(word)
+    raise UserError(
+        f"--sizes {word!r} is no size{closest(word, ['all'])}; accepted are positive whole numbers "
+        "and 'all'."
+    )
+
+
 def _preset(words: Sequence[str]) -> str | None:
-    name = None
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word == "--preset":
-            name = following
-        elif word.startswith("--preset="):
-            name = word.partition("=")[2]
-    return name
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset")
+    return parser.parse_known_args(words)[0].preset
 
 
 def command_line() -> str:

@@ -18,10 +18,11 @@ Network = TypeVar("Network", bound=nn.Module)
 class FrozenSource(nn.Module, Generic[Network]):
     """Holds a trained network that never trains again.
 
-    Whatever the model around it does (`train()`, `requires_grad_(True)`), the network stays in
-    eval mode and without gradients. Its weights and inputs need no gradient, so no autograd graph
-    is built; `torch.no_grad()` is not used, because torch's CPU kernels of the LSTM round otherwise
-    inside it, and a frozen source shall equal the network it was, to the bit.
+    The network stays in eval mode when the model around it is set to train. Its weights and inputs
+    need no gradient, so no autograd graph is built; `torch.no_grad()` is not used, because torch's
+    CPU kernels of the LSTM round otherwise inside it, and a frozen source shall equal the network
+    it was, to the bit. (`requires_grad_` of a model around it sets parameters past its children: a
+    model with a source overrides it.)
 
     Args:
         network: the trained network; it is frozen in place, not copied.

@@ -7,20 +7,30 @@ rerun does only what is missing.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ptu_seq.errors import UserError
+from ptu_seq.records import (
+    append_line,
+    content_digest,
+    make_writable,
+    read_json,
+    read_lines,
+    write_json,
+)
 from ptu_seq.report.results import read_results
 
 Size = int | Literal["all"]
 
-#: Tuning sees a subset and a start of its own, which no reported run uses.
+#: Tuning sees a subset and a start of its own, which no reported run uses: these have seeds below.
 TUNING_SEED = 1000
+
+Setting = Mapping[str, Any]
+Grids = Mapping[str, Sequence[Setting]]
 
 
 @dataclass(frozen=True)
@@ -37,8 +47,20 @@ class Job:
     """One training: a cell, a setting of its method and a seed."""
 
     cell: Cell
-    setting: dict[str, Any]
+    setting: Setting
     seed: int
+
+    @property
+    def is_tuning(self) -> bool:
+        """Whether it only helps to choose a setting."""
+        return self.seed == TUNING_SEED
+
+    def __str__(self) -> str:
+        setting = ", ".join(f"{name} {value}" for name, value in self.setting.items())
+        seed = "tuning" if self.is_tuning else f"seed {self.seed}"
+        return (
+            f"{self.cell.method} on {self.cell.target}, size {self.cell.size}, {seed} ({setting})"
+        )
 
 
 @dataclass(frozen=True)
@@ -79,25 +101,56 @@ class Study:
         output_dir: where everything is written.
         recipe: its name.
         source: the source's name.
-        config: all that decides a run's numbers beside its cell, setting and seed. Its hash marks
-            every line, and results of another configuration are never mixed in.
+        configuration: all that decides a run's numbers beside its cell, setting and seed. Its hash
+            marks every line, and results of another configuration are never mixed in.
 
     Raises:
         UserError: if the folder cannot be written, or holds results of another configuration.
     """
 
-    def __init__(self, output_dir: Path, recipe: str, source: str, config: dict[str, Any]) -> None:
+    def __init__(
+        self, output_dir: Path, recipe: str, source: str, configuration: Mapping[str, Any]
+    ) -> None:
         self.output_dir = output_dir
-        self.recipe = recipe
         self.source = source
-        self.config_hash = config_hash(config)
+        self.config_hash = content_digest([recipe, source, configuration])
+        self._note: dict[str, Any] = {
+            "recipe": recipe,
+            "source": source,
+            "config_hash": self.config_hash,
+            "configuration": dict(configuration),
+        }
         make_writable(output_dir)
         self._check_configuration()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything has been tried or finished."""
+        return bool(read_lines(self.output_dir / "tuning.jsonl") or read_results(self.output_dir))
+
+    def check_data(self, digests: Mapping[str, str]) -> None:
+        """Notes what the data sets hold, so that results on other data are never mixed in.
+
+        Args:
+            digests: of the data sets' contents, by name.
+
+        Raises:
+            UserError: if one has changed since the study began.
+        """
+        known = self._note.get("data", {}) if self.is_begun else {}
+        for name, digest in digests.items():
+            if known.get(name, digest) != digest:
+                raise UserError(
+                    f"the data set {name} is not the one that {self.output_dir} has results on: "
+                    "choose another --output_dir, or remove that folder."
+                )
+        self._note["data"] = {**known, **digests}
+        write_json(self.output_dir / "study.json", self._note)
 
     def run(
         self,
         cells: Iterable[Cell],
-        grids: dict[str, Sequence[dict[str, Any]]],
+        grids: Grids,
         seeds: Sequence[int],
         runner: Runner,
         on_end: Callable[[Job, Outcome], None],
@@ -107,61 +160,44 @@ class Study:
         Args:
             cells: what the table shall hold.
             grids: the settings to choose from, by method.
-            seeds: of the reported runs.
+            seeds: of the reported runs, below `TUNING_SEED`.
             runner: does the jobs.
-            on_end: is told of every job that ended, after it was written.
+            on_end: is told of every job that ended, before it is written: what a kill in between
+                leaves is done again.
         """
         for group in _by_target_and_size(cells):
-            for job, outcome in runner(self.missing_tuning(group, grids)):
+            for job, outcome in runner(self.missing_tuning(group, grids, seeds)):
+                on_end(job, outcome)
                 self._write_tuning(job, outcome)
+            for job, outcome in runner(self._missing_jobs(group, grids, seeds)):
                 on_end(job, outcome)
-            for job, outcome in runner(self.missing_runs(group, grids, seeds)):
                 self._write_result(job, outcome)
-                on_end(job, outcome)
 
     def missing_tuning(
-        self, cells: Iterable[Cell], grids: dict[str, Sequence[dict[str, Any]]]
+        self, cells: Iterable[Cell], grids: Grids, seeds: Sequence[int]
     ) -> list[Job]:
-        """The tuning jobs that are still to be done."""
+        """The tuning jobs that are still to be done, for cells that lack runs."""
+        unfinished = dict.fromkeys(cell for cell, _ in self.missing_runs(cells, seeds))
         tried = {(cell, _frozen(setting)) for cell, setting, _ in self._tuned()}
         return [
             Job(cell, setting, TUNING_SEED)
-            for cell in cells
+            for cell in unfinished
             for setting in grids[cell.method]
             if len(grids[cell.method]) > 1 and (cell, _frozen(setting)) not in tried
         ]
 
-    def missing_runs(
-        self,
-        cells: Iterable[Cell],
-        grids: dict[str, Sequence[dict[str, Any]]],
-        seeds: Sequence[int],
-    ) -> list[Job]:
-        """The reported runs that are still to be done, each with the setting of its cell."""
-        missing = self._missing(cells, seeds)
-        return [Job(cell, self.chosen_setting(cell, grids), seed) for cell, seed in missing]
-
-    def count_missing(self, cells: Iterable[Cell], seeds: Sequence[int]) -> int:
-        """How many reported runs are still to be done."""
-        return len(self._missing(cells, seeds))
-
-    def _missing(self, cells: Iterable[Cell], seeds: Sequence[int]) -> list[tuple[Cell, int]]:
+    def missing_runs(self, cells: Iterable[Cell], seeds: Sequence[int]) -> list[tuple[Cell, int]]:
+        """The reported runs, as cell and seed, that are still to be done."""
         done = {
-            (r["target"], r["size"], r["method"], r["seed"]) for r in read_results(self.output_dir)
+            (Cell(result["target"], result["size"], result["method"]), result["seed"])
+            for result in read_results(self.output_dir)
         }
-        cells = list(cells)
-        return [
-            (cell, seed)
-            for seed in seeds
-            for cell in cells
-            if (cell.target, cell.size, cell.method, seed) not in done
-        ]
+        wanted = list(cells)
+        return [(cell, seed) for seed in seeds for cell in wanted if (cell, seed) not in done]
 
-    def chosen_setting(
-        self, cell: Cell, grids: dict[str, Sequence[dict[str, Any]]]
-    ) -> dict[str, Any]:
+    def chosen_setting(self, cell: Cell, grids: Grids) -> Setting:
         """The setting with the best validation score in tuning; of equal ones the first."""
-        grid = list(grids[cell.method])
+        grid = grids[cell.method]
         if len(grid) == 1:
             return grid[0]
         scores = {_frozen(s): score for c, s, score in self._tuned() if c == cell}
@@ -170,27 +206,29 @@ class Study:
     def run_id(self, job: Job) -> str:
         """Names a run's files."""
         place = [self.source, job.cell.target, job.cell.size, job.cell.method, job.seed]
-        return f"{job.cell.method}-{job.cell.size}-{job.seed}-{config_hash(place)[:8]}"
+        return f"{job.cell.method}-{job.cell.size}-{job.seed}-{content_digest(place)[:8]}"
 
-    def _tuned(self) -> list[tuple[Cell, dict[str, Any], float]]:
-        path = self.output_dir / "tuning.jsonl"
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        tuned = []
-        for line in lines:
-            try:
-                trial = json.loads(line)
-            except ValueError:
-                continue  # half a line, as a kill in mid-write leaves it: it is done again
-            if trial["config_hash"] == self.config_hash and trial["source"] == self.source:
-                cell = Cell(trial["target"], trial["size"], trial["method"])
-                tuned.append((cell, trial["setting"], trial["validation_score"]))
-        return tuned
+    def _missing_jobs(self, cells: list[Cell], grids: Grids, seeds: Sequence[int]) -> list[Job]:
+        missing = self.missing_runs(cells, seeds)
+        chosen = {cell: self.chosen_setting(cell, grids) for cell, _ in missing}
+        return [Job(cell, chosen[cell], seed) for cell, seed in missing]
+
+    def _tuned(self) -> list[tuple[Cell, Setting, float]]:
+        return [
+            (
+                Cell(trial["target"], trial["size"], trial["method"]),
+                trial["setting"],
+                trial["validation_score"],
+            )
+            for trial in read_lines(self.output_dir / "tuning.jsonl")
+            if (trial.get("config_hash"), trial.get("source")) == (self.config_hash, self.source)
+        ]
 
     def _write_tuning(self, job: Job, outcome: Outcome) -> None:
         line = {
             "source": self.source,
             **asdict(job.cell),
-            "setting": job.setting,
+            "setting": dict(job.setting),
             "seed": job.seed,
             "validation_score": outcome.validation_score,
             "steps": outcome.steps,
@@ -215,7 +253,7 @@ class Study:
             "metric": "accuracy",
             "score": outcome.score,
             "validation_score": outcome.validation_score,
-            "setting": job.setting,
+            "setting": dict(job.setting),
             "steps": outcome.steps,
             "seconds": round(outcome.seconds, 2),
             "parameters": outcome.parameters,
@@ -225,59 +263,17 @@ class Study:
         append_line(self.output_dir / "results.jsonl", line)
 
     def _check_configuration(self) -> None:
-        others = {r.get("config_hash") for r in read_results(self.output_dir)} - {self.config_hash}
-        if others:
+        note = read_json(self.output_dir / "study.json")
+        found = {result.get("config_hash") for result in read_results(self.output_dir)}
+        if found - {self.config_hash}:
             raise UserError(
-                f"{self.output_dir} holds results of another configuration "
-                f"({', '.join(sorted(map(str, others)))}, now {self.config_hash}): choose another "
-                "--output_dir, or remove that folder."
+                f"{self.output_dir} holds results of another configuration"
+                f"{_differences(note, self._note)}: choose another --output_dir, or remove that "
+                "folder."
             )
-
-
-def config_hash(config: Any) -> str:
-    """16 hexadecimal digits that stand for a configuration.
-
-    Example:
-        >>> config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1})
-        True
-    """
-    text = json.dumps(config, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def make_writable(folder: Path) -> None:
-    """Makes a folder, and tries whether it can be written, before hours of work depend on it.
-
-    Raises:
-        UserError: if not.
-    """
-    probe = folder / ".writable"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"--output_dir {folder} cannot be written ({error.strerror}): give a folder that can."
-        ) from error
-
-
-def append_line(path: Path, line: dict[str, Any]) -> None:
-    """Adds one JSON line, on a line of its own even where a kill left half a line before it."""
-    with path.open("ab+") as file:
-        if file.tell() > 0:
-            file.seek(-1, 2)
-            if file.read(1) != b"\n":
-                file.write(b"\n")
-        file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".part")
-    half.write_text(json.dumps(content, separators=(",", ":")), "utf-8")
-    half.replace(path)
+        if note.get("config_hash") == self.config_hash:
+            self._note = note
+        write_json(self.output_dir / "study.json", self._note)
 
 
 def _by_target_and_size(cells: Iterable[Cell]) -> Iterator[list[Cell]]:
@@ -287,5 +283,24 @@ def _by_target_and_size(cells: Iterable[Cell]) -> Iterator[list[Cell]]:
     yield from groups.values()
 
 
-def _frozen(setting: dict[str, Any]) -> str:
-    return json.dumps(setting, sort_keys=True)
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first few settings that differ, in brackets."""
+    old, new = (dict(_flat({k: v for k, v in d.items() if k != "data"})) for d in (before, now))
+    changed = [
+        f"{name} was {old.get(name, 'not set')}, now {new.get(name, 'not set')}"
+        for name in dict.fromkeys([*old, *new])
+        if old.get(name) != new.get(name) and name != "config_hash"
+    ]
+    return f" ({'; '.join(changed[:3])}{'; ...' if len(changed) > 3 else ''})" if old else ""
+
+
+def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value)
+        else:
+            yield name, value
+
+
+def _frozen(setting: Setting) -> str:
+    return json.dumps(dict(setting), sort_keys=True)

@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 import math
-import tempfile
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
-import numpy as np
+import datasets
 import torch
-from datasets import Dataset
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset
 from transformers import (
-    DataCollatorWithPadding,
     EarlyStoppingCallback,
     EvalPrediction,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
+    ProgressCallback,
     Trainer,
+    TrainerControl,
+    TrainerState,
     TrainingArguments,
 )
+from transformers.integrations import (
+    get_available_reporting_integrations,
+    get_reporting_integration_callbacks,
+)
+from transformers.utils import logging
 
+from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
+from ptu_seq.ranges import Checked, Range
+
+EVALUATION_BATCH = 256
+
+Row = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(Checked):
     """How a network is trained; the same for every method.
 
     Args:
@@ -39,27 +55,60 @@ class TrainingOptions:
         evaluations: how often in training the validation score is taken.
         patience: evaluations without a better score after which training stops.
         warmup_ratio: share of the steps in which the learning rate rises; then it falls linearly.
-        max_grad_norm: gradients are clipped to this norm.
+        max_grad_norm: gradients are clipped to this norm; 0 leaves them.
         weight_decay: of AdamW.
         gradient_accumulation_steps: parts into which a batch is cut, to save memory.
-        report_to: trackers that transformers knows ("tensorboard", "wandb", ...) or "none".
+        report_to: a tracker that transformers knows ("tensorboard", "wandb", ...), "all" that are
+            installed, or "none".
+
+    Raises:
+        UserError: if a value is out of its range, or the tracker is not installed.
     """
 
-    batch_size: int = field(default=32, metadata={"help": "examples in an optimisation step"})
-    epochs: float = field(default=6.0, metadata={"help": "passes over a target's examples"})
-    min_steps: int = field(default=400, metadata={"help": "optimisation steps at least"})
-    max_steps: int = field(default=800, metadata={"help": "optimisation steps at most"})
-    evaluations: int = field(default=10, metadata={"help": "validation scores taken in training"})
-    patience: int = field(default=4, metadata={"help": "evaluations without a better score"})
-    warmup_ratio: float = field(default=0.1, metadata={"help": "share of steps of rising rate"})
-    max_grad_norm: float = field(default=1.0, metadata={"help": "gradients are clipped to it"})
-    weight_decay: float = field(default=0.0, metadata={"help": "weight decay of AdamW"})
-    gradient_accumulation_steps: int = field(
+    _argument_group_name: ClassVar[str] = "training"
+
+    batch_size: Annotated[int, Range(1)] = field(
+        default=32, metadata={"help": "examples in an optimisation step"}
+    )
+    epochs: Annotated[float, Range(0)] = field(
+        default=6.0, metadata={"help": "passes over a target's examples"}
+    )
+    min_steps: Annotated[int, Range(1)] = field(
+        default=400, metadata={"help": "optimisation steps at least, unless --max_steps is less"}
+    )
+    max_steps: Annotated[int, Range(1)] = field(
+        default=800, metadata={"help": "optimisation steps at most"}
+    )
+    evaluations: Annotated[int, Range(1)] = field(
+        default=10, metadata={"help": "validation scores taken in training"}
+    )
+    patience: Annotated[int, Range(1)] = field(
+        default=4, metadata={"help": "evaluations without a better score that end training"}
+    )
+    warmup_ratio: Annotated[float, Range(0, 1)] = field(
+        default=0.1, metadata={"help": "share of steps of rising learning rate, before it falls"}
+    )
+    max_grad_norm: Annotated[float, Range(0)] = field(
+        default=1.0, metadata={"help": "norm that gradients are clipped to; 0: not clipped"}
+    )
+    weight_decay: Annotated[float, Range(0, 1)] = field(
+        default=0.0, metadata={"help": "weight decay of AdamW"}
+    )
+    gradient_accumulation_steps: Annotated[int, Range(1)] = field(
         default=1, metadata={"help": "parts into which a batch is cut, to save memory"}
     )
     report_to: str = field(
-        default="none", metadata={"help": "trackers: tensorboard, wandb, ... or none"}
+        default="none", metadata={"help": "tracker: tensorboard, wandb, ..., all, or none"}
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_size % self.gradient_accumulation_steps:
+            raise UserError(
+                f"--gradient_accumulation_steps is {self.gradient_accumulation_steps}, which does "
+                f"not divide --batch_size {self.batch_size} into equal parts."
+            )
+        _check_tracker(self.report_to)
 
     def steps(self, examples: int) -> int:
         """The step budget for so many training examples."""
@@ -82,14 +131,55 @@ class Trained:
     seconds: float
 
 
+class Examples(Dataset[Row]):
+    """Tokenised examples as tensors, made once: epochs and evaluations then cost no conversion.
+
+    Args:
+        table: tokenised examples, see :func:`ptu_seq.data.encode`.
+    """
+
+    def __init__(self, table: datasets.Dataset) -> None:
+        self.rows: list[Row] = []
+        for part in table.iter(1000):
+            for values in zip(*part.values(), strict=True):
+                self.rows.append(dict(zip(part, map(torch.tensor, values), strict=True)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Row:
+        return self.rows[index]
+
+
+def pad(rows: Sequence[Row], pad_token_id: int) -> dict[str, Tensor]:
+    """A batch: sequences padded on the right to the longest, single numbers stacked.
+
+    Example:
+        >>> rows = [{"input_ids": torch.tensor([5, 6])}, {"input_ids": torch.tensor([7])}]
+        >>> pad(rows, pad_token_id=0)["input_ids"].tolist()
+        [[5, 6], [7, 0]]
+    """
+    batch = {}
+    for name, first in rows[0].items():
+        values = [row[name] for row in rows]
+        filler = pad_token_id if name == "input_ids" else 0
+        batch[name] = (
+            pad_sequence(values, batch_first=True, padding_value=filler)
+            if first.dim()
+            else torch.stack(values)
+        )
+    return batch
+
+
 def train(
     model: PreTrainedModel,
     parameter_groups: Sequence[Mapping[str, Any]],
     tokenizer: PreTrainedTokenizerBase,
-    training: Dataset,
-    validation: Dataset,
+    training: Examples,
+    validation: Examples,
     options: TrainingOptions,
     *,
+    folder: Path,
     seed: int,
     progress: bool = False,
 ) -> Trained:
@@ -98,86 +188,120 @@ def train(
     Args:
         model: the model; any with `input_ids`, `attention_mask`, `labels`.
         parameter_groups: what to train, each with its learning rate "lr".
-        tokenizer: pads the batches.
-        training: tokenised examples.
-        validation: tokenised examples that decide when to stop and which weights to keep.
+        tokenizer: knows the token that pads the batches.
+        training: examples to learn from.
+        validation: examples that decide when to stop and which weights to keep.
         options: batch size, step budget and so on.
+        folder: holds the checkpoint while training lasts, and what trackers write for good; its
+            name is the run's for them.
         seed: orders the batches and draws the dropout; the weights' seed is the caller's affair.
         progress: whether to show a progress bar.
     """
+    quiet_transformers()
     steps = options.steps(len(training))
     every = max(1, steps // options.evaluations)
     cuda = torch.cuda.is_available()
-    with tempfile.TemporaryDirectory(prefix="ptu-seq-") as folder:
-        arguments = TrainingArguments(
-            output_dir=folder,
-            max_steps=steps,
-            per_device_train_batch_size=options.batch_size // options.gradient_accumulation_steps,
-            per_device_eval_batch_size=256,
-            gradient_accumulation_steps=options.gradient_accumulation_steps,
-            lr_scheduler_type="linear",
-            warmup_steps=round(options.warmup_ratio * steps),
-            max_grad_norm=options.max_grad_norm,
-            train_sampling_strategy="group_by_length",
-            length_column_name="length",
-            eval_strategy="steps",
-            eval_steps=every,
-            save_strategy="steps",
-            save_steps=every,
-            save_total_limit=1,
-            save_only_model=True,
-            load_best_model_at_end=True,
-            metric_for_best_model="score",
-            greater_is_better=True,
-            logging_strategy="steps" if options.report_to != "none" else "no",
-            logging_steps=every,
-            report_to=options.report_to,
-            disable_tqdm=not progress,
-            bf16=cuda and torch.cuda.is_bf16_supported(),
-            dataloader_pin_memory=cuda,
-            use_cpu=not cuda,
-            seed=seed,
-            log_level="error",
-        )
-        trainer = Trainer(
-            model=model,
-            args=arguments,
-            train_dataset=_with_length(training),
-            eval_dataset=_by_length(validation),
-            data_collator=DataCollatorWithPadding(tokenizer),
-            compute_metrics=_score,
-            optimizers=(
-                torch.optim.AdamW(list(parameter_groups), weight_decay=options.weight_decay),
-                None,
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        run_name=folder.name,
+        max_steps=steps,
+        per_device_train_batch_size=options.batch_size // options.gradient_accumulation_steps,
+        per_device_eval_batch_size=EVALUATION_BATCH,
+        gradient_accumulation_steps=options.gradient_accumulation_steps,
+        lr_scheduler_type="linear",
+        warmup_steps=round(options.warmup_ratio * steps),
+        max_grad_norm=options.max_grad_norm,
+        train_sampling_strategy="group_by_length",
+        remove_unused_columns=False,
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="best",
+        save_total_limit=1,
+        save_only_model=True,
+        load_best_model_at_end=True,
+        metric_for_best_model="score",
+        greater_is_better=True,
+        logging_strategy="no" if options.report_to == "none" else "steps",
+        logging_steps=every,
+        report_to=options.report_to,
+        disable_tqdm=True,  # its bars are many; ours is one
+        bf16=cuda and torch.cuda.is_bf16_supported(including_emulation=False),
+        dataloader_pin_memory=cuda,
+        use_cpu=not cuda,
+        seed=seed,
+        log_level="error",
+    )
+    if arguments.n_gpu > 1:  # DataParallel would multiply the batch and slow small networks down
+        arguments._n_gpu = 1
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=training,
+        eval_dataset=validation,
+        data_collator=partial(pad, pad_token_id=int(tokenizer.pad_token_id)),
+        compute_metrics=_score,
+        optimizers=(
+            torch.optim.AdamW(
+                [dict(group) for group in parameter_groups],
+                weight_decay=options.weight_decay,
+                fused=True,
             ),
-            callbacks=[EarlyStoppingCallback(options.patience)],
-        )
-        trainer.remove_callback(PrinterCallback)  # a table of many runs has a bar of its own
-        started = time.perf_counter()
-        trainer.train()
-        best = trainer.state.best_metric
-        assert best is not None
-        return Trained(best, trainer.state.global_step, time.perf_counter() - started)
+            None,
+        ),
+        callbacks=[EarlyStoppingCallback(options.patience), *([_Progress()] if progress else [])],
+    )
+    trainer.remove_callback(PrinterCallback)
+    started = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - started
+    best = trainer.state.best_metric
+    assert best is not None and trainer.state.best_model_checkpoint is not None
+    shutil.rmtree(trainer.state.best_model_checkpoint)
+    return Trained(best, trainer.state.global_step, seconds)
 
 
 @torch.inference_mode()
-def predict(
-    model: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    examples: Dataset,
-    batch_size: int = 256,
-) -> list[int]:
-    """The most probable class of every tokenised example, in their order."""
+def predict(model: nn.Module, tokenizer: PreTrainedTokenizerBase, examples: Examples) -> list[int]:
+    """The most probable class of every example, in their order."""
     model.eval()
     device = next(model.parameters()).device
-    collate = DataCollatorWithPadding(tokenizer)
-    order = np.argsort([len(ids) for ids in examples["input_ids"]], kind="stable")
-    predictions = np.empty(len(examples), dtype=np.int64)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        batch = collate(examples.select(rows).remove_columns("labels").to_list()).to(device)
-        predictions[rows] = model(**batch).logits.argmax(-1).cpu().numpy()
+    # Of like length together, so that batches hold little padding.
+    order = sorted(range(len(examples)), key=lambda i: len(examples[i]["input_ids"]))
+    predictions = torch.empty(len(examples), dtype=torch.long)
+    for start in range(0, len(order), EVALUATION_BATCH):
+        rows = order[start : start + EVALUATION_BATCH]
+        batch = pad([examples[i] for i in rows], int(tokenizer.pad_token_id))
+        del batch["labels"]
+        inputs = {name: tensor.to(device) for name, tensor in batch.items()}
+        predictions[rows] = model(**inputs).logits.argmax(-1).cpu()
     return predictions.tolist()
+
+
+def quiet_transformers() -> None:
+    """Hides transformers' notes and bars from here on; ours say what matters."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+class _Progress(ProgressCallback):
+    """A bar of optimisation steps, with the last validation score."""
+
+    def on_prediction_step(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def on_log(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if self.training_bar is not None and metrics:
+            self.training_bar.set_postfix_str(f"validation {100 * metrics['eval_score']:.1f}")
 
 
 def _score(prediction: EvalPrediction) -> dict[str, float]:
@@ -186,11 +310,14 @@ def _score(prediction: EvalPrediction) -> dict[str, float]:
     return {"score": accuracy(prediction.label_ids, logits.argmax(-1))}
 
 
-def _with_length(examples: Dataset) -> Dataset:
-    return examples.add_column("length", [len(ids) for ids in examples["input_ids"]])
-
-
-def _by_length(examples: Dataset) -> Dataset:
-    """The longest first, so that batches hold little padding (and memory runs out at once)."""
-    lengths = [len(ids) for ids in examples["input_ids"]]
-    return examples.select(np.argsort(lengths, kind="stable")[::-1])
+def _check_tracker(name: str) -> None:
+    if name in ("none", "all"):
+        return
+    try:
+        get_reporting_integration_callbacks(name)
+    except ValueError as error:  # transformers names those it knows
+        raise UserError(f"--report_to {name}: {error}") from error
+    if name not in get_available_reporting_integrations():
+        raise UserError(
+            f"--report_to {name}: it is not installed here; install it with pip, or give none."
+        )

@@ -56,6 +56,8 @@ class PTU(nn.Module):
             network's function as it was, to the bit. "random" starts like `torch.nn.Linear`.
         fine_tune_bias: initial value of `b_f`; positive values begin nearer to the candidate.
         update_bias: initial value of `b_u`; positive values begin nearer to the source.
+        gate_dropout: in training, the probability that a neuron's update gate is forced, half the
+            time to 0 and half to 1, so that neither branch comes to rely on the other.
         device: where the parameters are made.
         dtype: their type.
 
@@ -83,6 +85,7 @@ class PTU(nn.Module):
         candidate_init: CandidateInit = "identity",
         fine_tune_bias: float = 0.0,
         update_bias: float = 0.0,
+        gate_dropout: float = 0.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -97,12 +100,15 @@ class PTU(nn.Module):
         ):
             if value not in accepted:
                 raise ValueError(f"PTU: {name} is {value!r}; accepted are {', '.join(accepted)}.")
+        if not 0 <= gate_dropout <= 1:
+            raise ValueError(f"PTU: gate_dropout is {gate_dropout}; it must be from 0 to 1.")
         self.source_size = source_size
         self.target_size = target_size
         self.candidate = candidate
         self.candidate_init = candidate_init
         self.fine_tune_bias = fine_tune_bias
         self.update_bias = update_bias
+        self.gate_dropout = gate_dropout
         self.pinned: Pin | None = None
         where = {"device": device, "dtype": dtype}
         self.projection: nn.Module = (
@@ -205,6 +211,10 @@ class PTU(nn.Module):
         source_gates, candidate = products.split((2 * size, size), dim=-1)
         gates = torch.sigmoid(source_gates + F.linear(t, self.weight_target)).to(t.dtype)
         fine_tune, update = gates.chunk(2, dim=-1)
+        if self.training and self.gate_dropout > 0:
+            draw = torch.rand_like(update)
+            forced = (draw < self.gate_dropout / 2).to(update.dtype)
+            update = torch.where(draw < self.gate_dropout, forced, update)
         s = s.to(t.dtype)
         retuned = torch.lerp(s, self._activate(candidate).to(t.dtype), fine_tune)
         return torch.lerp(t, retuned, update), PTUGates(fine_tune, update)

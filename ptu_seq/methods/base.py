@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -35,7 +35,7 @@ class TransferMethod(ABC):
     Attributes:
         name: what flags, files and tables call it.
         grid: the settings that are tried on validation data, at most four, every method's own;
-            each has a "learning_rate" (of Adam).
+            each has a "learning_rate" and a "classifier_learning_rate" (Adam's, at their peak).
     """
 
     name: ClassVar[str]
@@ -49,8 +49,30 @@ class TransferMethod(ABC):
 
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
         """What the optimiser trains, and at which learning rates."""
-        trained = [p for p in model.parameters() if p.requires_grad]
-        return [{"params": trained, "lr": setting["learning_rate"]}]
+        classifier = cast(nn.Linear, model.classifier)
+        parts = [(classifier, setting["classifier_learning_rate"])]
+        return split_by_rate(model, parts, setting["learning_rate"])
+
+
+def split_by_rate(
+    model: nn.Module, parts: Sequence[tuple[nn.Module, float]], otherwise: float
+) -> list[dict[str, Any]]:
+    """Parameter groups for an optimiser: some parts at rates of their own, the rest at another.
+
+    Args:
+        model: the model; what needs no gradient is left out.
+        parts: modules of it, none inside another, each with its learning rate.
+        otherwise: the learning rate of all other parameters.
+    """
+    groups: list[dict[str, Any]] = [
+        {"params": list(part.parameters()), "lr": rate} for part, rate in parts
+    ]
+    placed = {id(p) for group in groups for p in group["params"]}
+    rest = [p for p in model.parameters() if id(p) not in placed]
+    groups.append({"params": rest, "lr": otherwise})
+    for group in groups:
+        group["params"] = [p for p in group["params"] if p.requires_grad]
+    return [group for group in groups if group["params"]]
 
 
 def plain_network(

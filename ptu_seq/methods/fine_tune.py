@@ -11,10 +11,10 @@ class FineTune(TransferMethod):
 
     name = "fine_tune"
     grid = (
-        {"learning_rate": 3e-4},
-        {"learning_rate": 1e-3},
-        {"learning_rate": 3e-3},
-        {"learning_rate": 1e-2},
+        {"learning_rate": 1e-3, "classifier_learning_rate": 1e-3},
+        {"learning_rate": 1e-3, "classifier_learning_rate": 3e-2},
+        {"learning_rate": 3e-3, "classifier_learning_rate": 3e-2},
+        {"learning_rate": 1e-2, "classifier_learning_rate": 1e-2},
     )
 
     def build(

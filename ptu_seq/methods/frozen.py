@@ -10,7 +10,12 @@ class Frozen(TransferMethod):
     """The source with all but its classifier frozen, dropout of the frozen part included."""
 
     name = "frozen"
-    grid = ({"learning_rate": 1e-3}, {"learning_rate": 3e-3}, {"learning_rate": 1e-2})
+    grid = (
+        {"learning_rate": 0.0, "classifier_learning_rate": 1e-3},
+        {"learning_rate": 0.0, "classifier_learning_rate": 1e-2},
+        {"learning_rate": 0.0, "classifier_learning_rate": 3e-2},
+        {"learning_rate": 0.0, "classifier_learning_rate": 1e-1},
+    )
 
     def build(
         self, source: RNNForSequenceClassification, task: Task, setting: Setting

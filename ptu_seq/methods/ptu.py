@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
 from transformers import PreTrainedModel
 
-from ptu_seq.methods.base import Setting, Task, TransferMethod
+from ptu_seq.methods.base import Setting, Task, TransferMethod, split_by_rate
 from ptu_seq.models import PTUForSequenceClassification, RNNForSequenceClassification
 
 
@@ -14,15 +15,40 @@ class PTUTransfer(TransferMethod):
     """A target network beside the frozen source, with units between them.
 
     The start of the target, "source" or "random", is a hyper-parameter like the learning rate:
-    where the tasks are near, the source is the better start, elsewhere a new network is.
+    where the tasks are near, the source is the better start, elsewhere a new network is. The first
+    setting begins near fine-tuning: its gates let little of the source through until they learn to.
     """
 
     name = "ptu"
     grid = (
-        {"init": "source", "learning_rate": 1e-3, "unit_learning_rate": 1e-3},
-        {"init": "source", "learning_rate": 3e-3, "unit_learning_rate": 3e-3},
-        {"init": "random", "learning_rate": 3e-3, "unit_learning_rate": 3e-3},
-        {"init": "random", "learning_rate": 1e-2, "unit_learning_rate": 3e-3},
+        {
+            "init": "source",
+            "learning_rate": 1e-3,
+            "unit_learning_rate": 3e-4,
+            "classifier_learning_rate": 1e-3,
+            "update_bias": -2.0,
+        },
+        {
+            "init": "source",
+            "learning_rate": 3e-3,
+            "unit_learning_rate": 3e-3,
+            "classifier_learning_rate": 3e-2,
+            "update_bias": 0.0,
+        },
+        {
+            "init": "random",
+            "learning_rate": 3e-3,
+            "unit_learning_rate": 3e-3,
+            "classifier_learning_rate": 3e-2,
+            "update_bias": 0.0,
+        },
+        {
+            "init": "random",
+            "learning_rate": 1e-2,
+            "unit_learning_rate": 3e-3,
+            "classifier_learning_rate": 3e-2,
+            "update_bias": 0.0,
+        },
     )
 
     def build(
@@ -30,17 +56,18 @@ class PTUTransfer(TransferMethod):
     ) -> PTUForSequenceClassification:
         """Both networks and their units."""
         return PTUForSequenceClassification.from_source(
-            source, init=setting["init"], id2label=task.id2label, **task.unit_options
+            source,
+            init=setting["init"],
+            id2label=task.id2label,
+            **{**task.unit_options, "update_bias": setting["update_bias"]},
         )
 
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
-        """The target network, and the units with the source's classifier, at rates of their own."""
+        """Units, both classifiers and the target network, each at a rate of its own."""
         assert isinstance(model, PTUForSequenceClassification)
-        units = [p for _, unit in model.units() for p in unit.parameters()]
-        units.extend(model.source_classifier.parameters())
-        among_units = set(map(id, units))
-        target = [p for p in model.parameters() if id(p) not in among_units]
-        return [
-            {"params": [p for p in target if p.requires_grad], "lr": setting["learning_rate"]},
-            {"params": [p for p in units if p.requires_grad], "lr": setting["unit_learning_rate"]},
+        parts: list[tuple[nn.Module, float]] = [
+            (unit, setting["unit_learning_rate"]) for _, unit in model.units()
         ]
+        for classifier in (model.classifier, model.source_classifier):
+            parts.append((classifier, setting["classifier_learning_rate"]))
+        return split_by_rate(model, parts, setting["learning_rate"])

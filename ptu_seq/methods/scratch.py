@@ -10,7 +10,11 @@ class Scratch(TransferMethod):
     """A network of the source's shape, trained on the target alone."""
 
     name = "scratch"
-    grid = ({"learning_rate": 1e-3}, {"learning_rate": 3e-3}, {"learning_rate": 1e-2})
+    grid = (
+        {"learning_rate": 1e-3, "classifier_learning_rate": 1e-3},
+        {"learning_rate": 3e-3, "classifier_learning_rate": 1e-2},
+        {"learning_rate": 1e-2, "classifier_learning_rate": 1e-2},
+    )
 
     def build(
         self, source: RNNForSequenceClassification, task: Task, setting: Setting

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ptu_seq.models.config import RNNConfig
@@ -19,12 +18,13 @@ from ptu_seq.models.encoding import (
     make_rnn,
     read_batch,
 )
+from ptu_seq.models.safetensors_model import SafetensorsModel
 from ptu_seq.nn import layer_outputs
 from ptu_seq.nn.layout import Sequences
 
 
 class Activations(NamedTuple):
-    """What a source network lends a target, for one batch.
+    """What a source network lends a target, for one batch: constants, without a graph.
 
     Shape:
         - embedding: `(sentences, length, embedding_size)`
@@ -37,7 +37,7 @@ class Activations(NamedTuple):
     pooled: Tensor
 
 
-class RNNForSequenceClassification(PreTrainedModel):
+class RNNForSequenceClassification(SafetensorsModel):
     """Embedding, stacked LSTM or GRU, pooling and a linear classifier.
 
     Both sides of a pair are encoded by the same network and joined as `[a; b; |a - b|; a * b]`.
@@ -46,10 +46,11 @@ class RNNForSequenceClassification(PreTrainedModel):
         config: the network's shape.
 
     Shape:
-        - input_ids, attention_mask, token_type_ids: `(batch, length)`, padded on the right
+        - input_ids, attention_mask, token_type_ids: `(batch, length)`, padded on either side
         - labels: `(batch,)`; logits: `(batch, num_labels)`
 
     Example:
+        >>> import torch
         >>> model = RNNForSequenceClassification(RNNConfig(vocab_size=50, num_labels=3))
         >>> model(torch.tensor([[7, 8, 9, 3], [4, 3, 0, 0]])).logits.shape
         torch.Size([2, 3])
@@ -68,7 +69,7 @@ class RNNForSequenceClassification(PreTrainedModel):
         self.rnn = make_rnn(config)
         self.pooling = Pooling(config)
         self.hidden_dropout = nn.Dropout(config.hidden_dropout)
-        self.classifier = nn.Linear(config.pooled_size, config.num_labels)
+        self.classifier = nn.Linear(config.pooled_size, len(config.label_names))
         self.post_init()
 
     def forward(
@@ -105,9 +106,9 @@ class RNNForSequenceClassification(PreTrainedModel):
 
     def activations(self, batch: Batch) -> Activations:
         """Every layer's activation, without dropout: what the network lends as a source."""
-        embedding = self.embedding(batch.ids)
+        embedding = self.embedding(batch.ids).detach()
         hidden, _ = layer_outputs(self.rnn, enter_rnn(embedding, batch, self.config))
-        return Activations(embedding, hidden, self._pool(hidden[-1], batch))
+        return Activations(embedding, hidden, self._pool(hidden[-1], batch).detach())
 
     def _pool(self, output: Sequences, batch: Batch) -> Tensor:
         return join_pair(self.pooling(leave_rnn(output, batch), batch), self.config.is_pair)

@@ -6,18 +6,34 @@ from typing import Any, Literal, get_args
 
 from transformers import PreTrainedConfig
 
+from ptu_seq.nn.gated import Level
+from ptu_seq.unit import Candidate, CandidateInit
+
 RNNType = Literal["lstm", "gru"]
 Pooling = Literal["max", "mean", "last", "attention"]
 Site = Literal["embedding", "rnn", "classifier"]
 
 
 class LabelledConfig(PreTrainedConfig):
-    """A configuration that fills in `label2id` from `id2label`."""
+    """A configuration whose labels number the logits from 0; fills in `label2id`."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        if self.id2label is not None and self.label2id is None:
-            self.label2id = {label: i for i, label in self.id2label.items()}
+        if self.id2label is not None:
+            names = {int(i): str(label) for i, label in self.id2label.items()}
+            if sorted(names) != list(range(len(names))):
+                raise ValueError(
+                    f"{type(self).__name__}: id2label numbers the labels {sorted(names)}; they "
+                    f"must be 0 to {len(names) - 1}."
+                )
+            if self.label2id is None:
+                self.label2id = {label: i for i, label in names.items()}
+
+    @property
+    def label_names(self) -> list[str]:
+        """The labels, in the order of the logits."""
+        names = {int(i): str(label) for i, label in (self.id2label or {}).items()}
+        return [names[i] for i in range(len(names))]
 
 
 class RNNConfig(LabelledConfig):
@@ -50,9 +66,9 @@ class RNNConfig(LabelledConfig):
     embedding_size: int = 128
     hidden_size: int = 128
     num_hidden_layers: int = 1
-    rnn_type: str = "lstm"
+    rnn_type: RNNType = "lstm"
     bidirectional: bool = False
-    pooling: str = "max"
+    pooling: Pooling = "max"
     embedding_dropout: float = 0.3
     hidden_dropout: float = 0.3
     embedding_std: float = 0.3
@@ -68,6 +84,11 @@ class RNNConfig(LabelledConfig):
         super().__post_init__(**kwargs)
 
     @property
+    def shape(self) -> dict[str, Any]:
+        """The fields of this class, without those that all of transformers' models have."""
+        return {name: getattr(self, name) for name in RNNConfig.__annotations__}
+
+    @property
     def pooled_size(self) -> int:
         """Features of the vector that the classifier reads."""
         return self.hidden_size * (2 if self.bidirectional else 1) * (4 if self.is_pair else 1)
@@ -77,8 +98,9 @@ class PTUConfig(LabelledConfig):
     """Shape of a :class:`~ptu_seq.models.PTUForSequenceClassification`.
 
     Args:
-        target: the target network's :class:`RNNConfig`, as a dict.
-        source: the source network's, likewise.
+        target_network: the target network's :class:`RNNConfig`, as a dict; its labels are those
+            of this model.
+        source_network: the source network's, likewise, with its labels and the type of its weights.
         sites: where units sit: any of "embedding", "rnn" (after every recurrent layer and
             direction) and "classifier" (on the logits).
         level: "layer" (the unit gates a layer's output) or "step" (the gated state feeds the
@@ -87,26 +109,31 @@ class PTUConfig(LabelledConfig):
         candidate_init: "identity" or "random".
         fine_tune_bias: initial bias of the fine-tune gates.
         update_bias: initial bias of the update gates.
-        branch_dropout: probability that a unit is pinned for a training step, half the time to
-            "frozen" and half to "target", so that neither branch relies on the other.
+        gate_dropout: probability in training that a neuron's update gate is forced open or shut.
         branch_loss: weight in training of the losses of the source's and of the target's logits
             alone, beside that of the gated ones.
         source_hash: content hash of the source's weights, checked on loading.
         include_source: whether the weights file holds the source (else it must be given).
         **kwargs: `id2label`, `num_labels` and other arguments of transformers' PreTrainedConfig.
+
+    Raises:
+        ValueError: for an unknown site, or networks that cannot be twins because they read
+            different tokens or have different layers.
     """
 
     model_type = "ptu_seq_ptu"
 
-    target: dict[str, Any] | None = None
-    source: dict[str, Any] | None = None
+    # Not "source": from_pretrained(folder, source=...) gives a network, and Auto classes would set
+    # a field of that name to it.
+    target_network: dict[str, Any] | None = None
+    source_network: dict[str, Any] | None = None
     sites: list[str] | tuple[str, ...] = get_args(Site)
-    level: str = "layer"
-    candidate: str = "linear"
-    candidate_init: str = "identity"
+    level: Level = "layer"
+    candidate: Candidate = "linear"
+    candidate_init: CandidateInit = "identity"
     fine_tune_bias: float = 0.0
     update_bias: float = 0.0
-    branch_dropout: float = 0.5
+    gate_dropout: float = 0.25
     branch_loss: float = 0.5
     source_hash: str | None = None
     include_source: bool = True
@@ -115,25 +142,32 @@ class PTUConfig(LabelledConfig):
         for site in self.sites:
             _check_choice("sites", site, get_args(Site))
         self.sites = list(self.sites)
-        if not 0 <= self.branch_dropout < 1:
-            raise ValueError(f"branch_dropout is {self.branch_dropout}; it must be in [0, 1).")
         super().__post_init__(**kwargs)
+        _check_twins(self.source_config, self.target_config)
 
     @property
     def target_config(self) -> RNNConfig:
         """The target network's configuration, with this model's labels."""
-        shape = {k: v for k, v in (self.target or {}).items() if k not in ("id2label", "label2id")}
-        return RNNConfig(**shape, id2label=self.id2label)
+        return RNNConfig(**{**(self.target_network or {}), "id2label": self.id2label})
 
     @property
     def source_config(self) -> RNNConfig:
         """The source network's configuration."""
-        return RNNConfig(**(self.source or {}))
+        return RNNConfig(**(self.source_network or {}))
 
     @property
     def is_pair(self) -> bool:
         """Whether an example is a pair of sentences."""
         return self.target_config.is_pair
+
+
+def _check_twins(source: RNNConfig, target: RNNConfig) -> None:
+    for name in ("vocab_size", "pad_token_id", "num_hidden_layers", "bidirectional", "is_pair"):
+        theirs, ours = getattr(source, name), getattr(target, name)
+        if theirs != ours:
+            raise ValueError(
+                f"The source's {name} is {theirs} and the target's {ours}; they must be equal."
+            )
 
 
 def _check_choice(name: str, value: str, accepted: tuple[str, ...]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,9 @@ def read_batch(
     attention_mask: Tensor | None = None,
     token_type_ids: Tensor | None = None,
 ) -> Batch:
-    """A batch of tokenised examples, padded on the right, as sentences.
+    """A batch of tokenised examples as sentences; their padding may stand on either side.
+
+    A sentence without tokens, such as an empty hypothesis, is read as one padding token.
 
     Args:
         config: says whether examples are pairs, and which token is padding.
@@ -43,25 +45,27 @@ def read_batch(
     Raises:
         ValueError: for pairs without `token_type_ids`.
     """
-    mask = input_ids != config.pad_token_id if attention_mask is None else attention_mask.bool()
+    padding = config.pad_token_id
+    mask = input_ids != padding if attention_mask is None else attention_mask.bool()
     if not config.is_pair:
-        return _trim(input_ids, mask)
+        return _sentences(input_ids, mask, padding)
     if token_type_ids is None:
         raise ValueError(
             "This model reads pairs: token_type_ids are needed, 0 at the premise and 1 at the "
             "hypothesis; the tokenizer gives them for tokenizer(premise, hypothesis)."
         )
-    first, second = mask & (token_type_ids == 0), mask & (token_type_ids == 1)
-    # The hypothesis stands behind the premise: move it to the front of a row of its own.
-    places = torch.arange(input_ids.shape[1], device=input_ids.device) + first.sum(1, keepdim=True)
-    moved = input_ids.gather(1, places.clamp(max=input_ids.shape[1] - 1))
-    moved_mask = places < (first.sum(1) + second.sum(1)).unsqueeze(1)
-    return _trim(torch.cat([input_ids, moved]), torch.cat([first, moved_mask]))
+    sides = torch.cat([mask & (token_type_ids == 0), mask & (token_type_ids == 1)])
+    ids, mask, lengths = _sentences(torch.cat([input_ids, input_ids]), sides, padding)
+    longest = int(lengths.max())  # about half of each row: the other side's place
+    return Batch(ids[:, :longest], mask[:, :longest], lengths)
 
 
-def _trim(ids: Tensor, mask: Tensor) -> Batch:
-    lengths = mask.sum(1).clamp(min=1)
-    return Batch(ids, mask, lengths)
+def _sentences(ids: Tensor, kept: Tensor, padding: int) -> Batch:
+    """The kept tokens of each row, moved to its front in their order."""
+    order = kept.logical_not().int().argsort(dim=1, stable=True)
+    lengths = kept.sum(1).clamp(min=1)
+    mask = torch.arange(ids.shape[1], device=ids.device) < lengths.unsqueeze(1)
+    return Batch(ids.masked_fill(~kept, padding).gather(1, order), mask, lengths)
 
 
 def enter_rnn(x: Tensor, batch: Batch, config: RNNConfig) -> Sequences:
@@ -144,11 +148,21 @@ def join_pair(pooled: Tensor, is_pair: bool) -> Tensor:
 def make_rnn(config: RNNConfig) -> nn.LSTM | nn.GRU:
     """The recurrent layers of a plain network."""
     rnn_class = nn.LSTM if config.rnn_type == "lstm" else nn.GRU
-    return rnn_class(config.embedding_size, **rnn_options(config))  # type: ignore[arg-type]
+    return rnn_class(config.embedding_size, **rnn_options(config))
 
 
-def rnn_options(config: RNNConfig) -> dict[str, int | float | bool]:
+class RNNOptions(TypedDict):
     """Keyword arguments of torch.nn.LSTM and of the gated layers."""
+
+    hidden_size: int
+    num_layers: int
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+
+
+def rnn_options(config: RNNConfig) -> RNNOptions:
+    """What a configuration says of the recurrent layers."""
     layers = config.num_hidden_layers
     return {
         "hidden_size": config.hidden_size,

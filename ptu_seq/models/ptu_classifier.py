@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from ptu_seq.errors import closest
 from ptu_seq.models.classifier import RNNForSequenceClassification
-from ptu_seq.models.config import PTUConfig, RNNConfig
+from ptu_seq.models.config import PTUConfig
 from ptu_seq.models.encoding import (
     Batch,
     Pooling,
@@ -25,15 +23,18 @@ from ptu_seq.models.encoding import (
     read_batch,
     rnn_options,
 )
+from ptu_seq.models.labels import copy_classifier
+from ptu_seq.models.with_source import ModelWithSource, describe_source
 from ptu_seq.nn import GatedEmbedding, GatedGRU, GatedLSTM
 from ptu_seq.nn.gated import OnGates
-from ptu_seq.source import FrozenSource, content_hash
-from ptu_seq.unit import PTU, Pin
+from ptu_seq.nn.options import UnitOptions
+from ptu_seq.source import FrozenSource
+from ptu_seq.unit import PTU, Pin, PTUGates
 
 Init = Literal["source", "random"]
 
 
-class PTUForSequenceClassification(PreTrainedModel):
+class PTUForSequenceClassification(ModelWithSource):
     r"""A target classifier that draws on a frozen source at every layer through units.
 
     Units sit after the embedding, after each recurrent layer (and direction), and on the logits.
@@ -48,10 +49,11 @@ class PTUForSequenceClassification(PreTrainedModel):
         config: shapes of both networks and options of the units.
 
     Shape:
-        - input_ids, attention_mask, token_type_ids: `(batch, length)`, padded on the right
+        - input_ids, attention_mask, token_type_ids: `(batch, length)`, padded on either side
         - labels: `(batch,)`; logits: `(batch, num_labels)`
 
     Example:
+        >>> from ptu_seq.models import RNNConfig
         >>> source = RNNForSequenceClassification(RNNConfig(vocab_size=50, num_labels=2))
         >>> model = PTUForSequenceClassification.from_source(source, num_labels=3)
         >>> model(torch.tensor([[7, 8, 9, 3], [4, 3, 0, 0]])).logits.shape
@@ -65,12 +67,13 @@ class PTUForSequenceClassification(PreTrainedModel):
     def __init__(self, config: PTUConfig) -> None:
         super().__init__(config)
         source, target = config.source_config, config.target_config
-        _check_twins(source, target)
-        options = {
+        labels = len(config.label_names)
+        options: UnitOptions = {
             "candidate": config.candidate,
             "candidate_init": config.candidate_init,
             "fine_tune_bias": config.fine_tune_bias,
             "update_bias": config.update_bias,
+            "gate_dropout": config.gate_dropout,
         }
         gated_class = GatedLSTM if target.rnn_type == "lstm" else GatedGRU
         self.target_config = target
@@ -79,7 +82,7 @@ class PTUForSequenceClassification(PreTrainedModel):
             target.embedding_size,
             padding_idx=target.pad_token_id,
             source_embedding_dim=source.embedding_size,
-            **options,  # type: ignore[arg-type]
+            **options,
         )
         self.embedding_dropout = nn.Dropout(target.embedding_dropout)
         self.rnn = gated_class(
@@ -87,17 +90,17 @@ class PTUForSequenceClassification(PreTrainedModel):
             **rnn_options(target),
             source_hidden_size=source.hidden_size,
             level=config.level,
-            **options,  # type: ignore[arg-type]
+            **options,
         )
         self.pooling = Pooling(target)
         self.hidden_dropout = nn.Dropout(target.hidden_dropout)
-        self.classifier = nn.Linear(target.pooled_size, config.num_labels)
-        self.source_classifier = nn.Linear(source.pooled_size, config.num_labels)
-        self.classifier_unit = PTU(config.num_labels, **options)  # type: ignore[arg-type]
+        self.classifier = nn.Linear(target.pooled_size, labels)
+        self.source_classifier = nn.Linear(source.pooled_size, labels)
+        self.classifier_unit = PTU(labels, **options)
         self.post_init()
         # Made last, so that a seed draws the same target whatever the source.
         self.source = FrozenSource(RNNForSequenceClassification(source))
-        self.unpin()
+        self.unpin().requires_grad_()
 
     @classmethod
     def from_source(
@@ -115,28 +118,36 @@ class PTUForSequenceClassification(PreTrainedModel):
         Args:
             source: the trained classifier; its weights are copied, it is left as it is.
             init: "source" starts the target network from the source's weights, "random" anew.
-            id2label: names of the new task's labels. Where they are the source's (in any order),
-                the classifiers start from the source's too.
+            id2label: names of the new task's labels, the source's if None. Where they are the
+                source's (in any order), the classifiers start from the source's too.
             num_labels: their number, if they have no names.
             target: fields of :class:`RNNConfig` in which the target network differs.
             **options: fields of :class:`PTUConfig`: `sites`, `level`, `candidate`, ...
 
+        Returns:
+            A model on the source's device and of its type.
+
         Raises:
-            ValueError: for an unknown `init` or shapes that do not fit it.
+            ValueError: for an unknown `init` or option, or shapes that do not fit.
         """
-        if init not in ("source", "random"):
-            raise ValueError(f"init is {init!r}; accepted are source, random.")
-        shape = _shape(source.config)
-        labels: dict[str, Any] = {"id2label": id2label} if id2label else {"num_labels": num_labels}
-        model = cls(
-            PTUConfig(
-                source={**shape, "id2label": source.config.id2label},
-                target={**shape, **(target or {})},
-                source_hash=content_hash(source),
-                **labels,
-                **options,
-            )
+        shape = source.config.shape
+        _check_names("init", [init], get_args(Init))
+        _check_names("field of target", target or {}, shape)
+        described = describe_source(source)
+        internal = (*described, "target_network", "include_source")
+        free = [name for name in PTUConfig.__annotations__ if name not in internal]
+        _check_names("option", options, free)
+        if id2label is None and num_labels is None:
+            id2label = dict(enumerate(source.config.label_names))
+        labels = {"num_labels": num_labels} if id2label is None else {"id2label": id2label}
+        config = PTUConfig(
+            target_network={**shape, **(target or {})},
+            **described,
+            **labels,
+            **options,
         )
+        model = cls(config)
+        model.to(device=source.device, dtype=source.dtype)  # type: ignore[call-arg]
         model.source.network.load_state_dict(source.state_dict())
         copy_classifier(source, model.source_classifier, model.config)
         if init == "source":
@@ -153,8 +164,7 @@ class PTUForSequenceClassification(PreTrainedModel):
     ) -> SequenceClassifierOutput:
         """Logits, and the loss if there are labels: see :class:`RNNForSequenceClassification`."""
         batch = read_batch(self.target_config, input_ids, attention_mask, token_type_ids)
-        with self._branch_dropout():
-            logits, s, t = self._logits(batch)
+        logits, s, t = self._logits(batch)
         if labels is None:
             return SequenceClassifierOutput(logits=logits)
         loss = partial(
@@ -168,22 +178,6 @@ class PTUForSequenceClassification(PreTrainedModel):
             branches = loss(pooled_logits=s) + loss(pooled_logits=t)
             total = total + self.config.branch_loss * branches
         return SequenceClassifierOutput(loss=total, logits=logits)
-
-    @contextmanager
-    def _branch_dropout(self) -> Iterator[None]:
-        """Pins units at random for one training step."""
-        if not (self.training and self.config.branch_dropout):
-            yield
-            return
-        free = [unit for _, unit in self.units() if unit.pinned is None]
-        for unit, draw in zip(free, torch.rand(len(free)).tolist(), strict=True):
-            if draw < self.config.branch_dropout:
-                unit.pin("target" if draw < self.config.branch_dropout / 2 else "frozen")
-        try:
-            yield
-        finally:
-            for unit in free:
-                unit.unpin()
 
     def _logits(
         self, batch: Batch, on_gates: OnGates | None = None
@@ -222,9 +216,9 @@ class PTUForSequenceClassification(PreTrainedModel):
         """
         batch = read_batch(self.target_config, input_ids, attention_mask, token_type_ids)
 
-        def at_tokens(site: str, gates: Any) -> None:
+        def at_tokens(site: str, gates: PTUGates) -> None:
             padded = gates.update.dim() == 3
-            on_gates(site, type(gates)(*(g[batch.mask] if padded else g for g in gates)))
+            on_gates(site, PTUGates(*(g[batch.mask] if padded else g for g in gates)))
 
         self._logits(batch, at_tokens)
 
@@ -248,88 +242,27 @@ class PTUForSequenceClassification(PreTrainedModel):
             if site in self.config.sites:
                 unit.unpin()
             else:
-                unit.pin("target").requires_grad_(False)
+                unit.pin("target")
         return self
 
-    def save_pretrained(
-        self, save_directory: str | os.PathLike[str], include_source: bool = True, **kwargs: Any
-    ) -> None:
-        """Saves the model; without `include_source` only the hash of the source's weights.
-
-        Args:
-            save_directory: the folder.
-            include_source: whether the file holds the source's weights as well; else
-                `from_pretrained` asks for them.
-            **kwargs: those of transformers' `save_pretrained`.
-        """
-        self.config.include_source = include_source
-        if not include_source:
-            state = kwargs.pop("state_dict", None) or self.state_dict()
-            kwargs["state_dict"] = {k: v for k, v in state.items() if not k.startswith("source.")}
-        super().save_pretrained(save_directory, **kwargs)
-
-    @classmethod
-    def from_pretrained(  # type: ignore[override]
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *args: Any,
-        source: RNNForSequenceClassification | str | os.PathLike[str] | None = None,
-        **kwargs: Any,
-    ) -> Self:
-        """Loads a saved model and verifies its source.
-
-        Args:
-            pretrained_model_name_or_path: folder or hub name.
-            *args: those of transformers' `from_pretrained`.
-            source: the source network, or its folder or hub name: needed where the model was saved
-                with `include_source=False`.
-            **kwargs: those of transformers' `from_pretrained`.
-
-        Raises:
-            ValueError: if the source is missing, or is not the one that the model was trained with.
-        """
-        model = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        if isinstance(model, tuple):  # output_loading_info=True
-            model[0]._attach_source(source, str(pretrained_model_name_or_path))
-        else:
-            model._attach_source(source, str(pretrained_model_name_or_path))
-        return cast(Self, model)
-
-    _keys_to_ignore_on_load_missing = [r"^source\."]
-
-    def _attach_source(
-        self, source: RNNForSequenceClassification | str | os.PathLike[str] | None, path: str
-    ) -> None:
-        if source is None and not self.config.include_source:
-            raise ValueError(
-                f"{path} was saved without its source (include_source=False): pass the source "
-                "network, from_pretrained(..., source=MODEL_OR_FOLDER)."
-            )
-        if source is None:
-            network = self.source.network
-        elif isinstance(source, RNNForSequenceClassification):
-            network = source
-        else:
-            network = RNNForSequenceClassification.from_pretrained(source)
-        # Weights loaded in another type than they were saved in cannot be compared.
-        comparable = source is not None or network.dtype == torch.float32
-        if self.config.source_hash and comparable:
-            found = content_hash(network)
-            if found != self.config.source_hash:
-                raise ValueError(
-                    f"{path} was trained with the source {self.config.source_hash}, but the source "
-                    f"given has the content hash {found}."
-                )
-        if source is not None:
-            self.source.network.load_state_dict(network.state_dict())
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Sets it for all but the source and the units that are not among the sites."""
+        super().requires_grad_(requires_grad)
+        idle: list[nn.Module] = [u for site, u in self.units() if site not in self.config.sites]
+        if "classifier" not in self.config.sites:
+            idle.append(self.source_classifier)
+        for module in idle:
+            module.requires_grad_(False)
+        return self
 
     def _start_from_source(self) -> None:
-        source, shape = self.source.network, _shape(self.target_config)
-        for name, size in _shape(source.config).items():
-            if name in _SIZES and shape[name] != size:
+        source = self.source.network
+        for name in ("rnn_type", "embedding_size", "hidden_size"):
+            theirs, ours = getattr(source.config, name), getattr(self.target_config, name)
+            if theirs != ours:
                 raise ValueError(
-                    f"init='source' copies the source's weights, but {name} is {size} there and "
-                    f"{shape[name]} in the target; use init='random' or equal sizes."
+                    f"init='source' copies the source's weights, but {name} is {theirs} there and "
+                    f"{ours} in the target; use init='random', or the source's {name}."
                 )
         self.embedding.target.load_state_dict(source.embedding.state_dict())
         self.rnn.target.load_state_dict(source.rnn.state_dict())
@@ -341,59 +274,10 @@ class PTUForSequenceClassification(PreTrainedModel):
         initialise(module, self.target_config.embedding_std)
 
 
-def label_names(config: PTUConfig | RNNConfig) -> list[str]:
-    """The labels of a model, in the order of its logits."""
-    named = {int(i): str(label) for i, label in (config.id2label or {}).items()}
-    return [named[i] for i in range(config.num_labels)]
-
-
-_SIZES = ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers")
-_FIELDS = (
-    *_SIZES,
-    "rnn_type",
-    "bidirectional",
-    "pooling",
-    "embedding_dropout",
-    "hidden_dropout",
-    "embedding_std",
-    "is_pair",
-    "pad_token_id",
-)
-
-
-def _shape(config: RNNConfig) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in _FIELDS}
-
-
-def _check_twins(source: RNNConfig, target: RNNConfig) -> None:
-    for name in ("vocab_size", "num_hidden_layers", "bidirectional", "is_pair"):
-        theirs, ours = getattr(source, name), getattr(target, name)
-        if theirs != ours:
+def _check_names(what: str, given: Iterable[str], accepted: Iterable[str]) -> None:
+    for name in given:
+        if name not in accepted:
             raise ValueError(
-                f"The source's {name} is {theirs} and the target's {ours}; they must be equal."
+                f"PTUForSequenceClassification: {name!r} is no {what}{closest(name, accepted)}; "
+                f"accepted are {', '.join(accepted)}."
             )
-
-
-@torch.no_grad()
-def copy_classifier(
-    source: RNNForSequenceClassification, classifier: nn.Linear, config: PTUConfig | RNNConfig
-) -> bool:
-    """Starts a classifier from the source's where both tasks have the same named labels.
-
-    Args:
-        source: the trained network.
-        classifier: the layer to fill.
-        config: names the new task's labels, in any order.
-
-    Returns:
-        Whether the labels and sizes agree, so that the weights were copied.
-    """
-    theirs, ours = label_names(source.config), label_names(config)
-    named = not any(label.startswith("LABEL_") for label in ours)
-    same = named and sorted(theirs) == sorted(ours)
-    if not same or source.classifier.weight.shape != classifier.weight.shape:
-        return False
-    rows = [theirs.index(label) for label in ours]
-    classifier.weight.copy_(source.classifier.weight[rows])
-    classifier.bias.copy_(source.classifier.bias[rows])
-    return True

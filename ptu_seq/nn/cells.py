@@ -144,7 +144,7 @@ class PTULSTMCell(TwinCell):
         source: the trained torch.nn.LSTMCell; it is copied.
         device: where both twins are placed; the source's device if None.
         dtype: their type; the source's if None.
-        **unit_options: `candidate`, `candidate_init`, `fine_tune_bias` and `update_bias` of the
+        **unit_options: `candidate`, `candidate_init`, `gate_dropout` and the gates' biases of the
             unit, see :class:`ptu_seq.PTU`.
 
     Shape:

@@ -92,7 +92,7 @@ class GatedEmbedding(TargetEmbedding):
         source_embedding_dim: features of the source's vectors.
         device: where the parameters are made.
         dtype: their type.
-        **unit_options: `candidate`, `candidate_init`, `fine_tune_bias` and `update_bias` of the
+        **unit_options: `candidate`, `candidate_init`, `gate_dropout` and the gates' biases of the
             unit, see :class:`ptu_seq.PTU`.
 
     Shape:
@@ -149,7 +149,7 @@ class PTUEmbedding(OwnsSource, TargetEmbedding):
             one vocabulary.
         device: where both twins are placed; the source's device if None.
         dtype: their type; the source's if None.
-        **unit_options: `candidate`, `candidate_init`, `fine_tune_bias` and `update_bias` of the
+        **unit_options: `candidate`, `candidate_init`, `gate_dropout` and the gates' biases of the
             unit, see :class:`ptu_seq.PTU`.
 
     Shape:

@@ -173,7 +173,7 @@ class GatedLSTM(GatedRNN):
         level: "layer" or "step".
         device: where the parameters are made.
         dtype: their type.
-        **unit_options: `candidate`, `candidate_init`, `fine_tune_bias` and `update_bias` of the
+        **unit_options: `candidate`, `candidate_init`, `gate_dropout` and the gates' biases of the
             units, see :class:`ptu_seq.PTU`.
 
     Shape:

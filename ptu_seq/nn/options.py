@@ -16,6 +16,7 @@ class UnitOptions(TypedDict, total=False):
     candidate_init: CandidateInit
     fine_tune_bias: float
     update_bias: float
+    gate_dropout: float
 
 
 class PlacedUnitOptions(UnitOptions, total=False):

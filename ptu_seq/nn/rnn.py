@@ -162,7 +162,7 @@ class PTULSTM(TwinRNN):
         level: "layer" or "step".
         device: where both twins are placed; the source's device if None.
         dtype: their type; the source's if None.
-        **unit_options: `candidate`, `candidate_init`, `fine_tune_bias` and `update_bias` of the
+        **unit_options: `candidate`, `candidate_init`, `gate_dropout` and the gates' biases of the
             units, see :class:`ptu_seq.PTU`.
 
     Shape:

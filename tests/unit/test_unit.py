@@ -201,3 +201,32 @@ def test_errors():
         unit(s, s)
     with pytest.raises(ValueError, match=r"source activation are \(3,\) and .* \(4,\)"):
         unit(s[:3], t)
+
+
+def test_gate_dropout_forces_update_gates_in_training():
+    unit = PTU(1, gate_dropout=0.5, update_bias=0.3)
+    _, gates = unit(torch.ones(100_000, 1), torch.ones(100_000, 1), return_gates=True)
+    shares = [(gates.update == value).double().mean().item() for value in (0.0, 1.0)]
+    assert shares == pytest.approx([0.25, 0.25], abs=0.01)
+
+
+def test_certain_gate_dropout_gives_one_branch_or_the_other():
+    unit = PTU(3, gate_dropout=1.0)  # its candidate is the identity: the source's branch is s
+    s, t = activations(unit, 50)
+    h = unit(s, t)
+    from_target = h == t
+    torch.testing.assert_close(h, torch.where(from_target, t, s))
+    assert from_target.any() and not from_target.all()
+
+
+def test_gate_dropout_sleeps_in_evaluation_and_under_a_pin():
+    plain, dropping = PTU(3), PTU(3, gate_dropout=0.9)
+    dropping.load_state_dict(plain.state_dict())
+    s, t = activations(plain, 50)
+    assert torch.equal(dropping.eval()(s, t), plain(s, t))
+    assert torch.equal(dropping.train().pin("target")(s, t), t)
+
+
+def test_gate_dropout_outside_0_to_1_is_refused():
+    with pytest.raises(ValueError, match=r"gate_dropout is 1\.5; it must be from 0 to 1"):
+        PTU(3, gate_dropout=1.5)

@@ -1,0 +1,149 @@
+"""The source network of sentence classification: trained once, kept, and used by every run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerFast, set_seed
+
+from ptu_seq.data import ClassificationDataset, encode, train_tokenizer
+from ptu_seq.errors import UserError
+from ptu_seq.evaluation import accuracy
+from ptu_seq.models import RNNConfig, RNNForSequenceClassification
+from ptu_seq.records import content_digest, read_json, write_json
+from ptu_seq.study import Study
+from ptu_seq.training import Examples, TrainingOptions, predict, quiet_transformers, train
+from ptu_seq.transfer_data import TransferData
+
+#: Validation examples that decide when the source's training ends, at most.
+VALIDATION_EXAMPLES = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceRecipe:
+    """What makes a source network.
+
+    Args:
+        network: fields of :class:`ptu_seq.models.RNNConfig`, "vocab_size" among them.
+        max_length: tokens read of each text.
+        learning_rate: Adam's, at its peak.
+        training: how it is trained.
+        seed: of its weights and batches.
+    """
+
+    network: Mapping[str, Any]
+    max_length: int
+    learning_rate: float
+    training: TrainingOptions
+    seed: int
+
+
+def prepare_source(data: TransferData, recipe: SourceRecipe, study: Study, logs: Path) -> Path:
+    """Trains the source network and its vocabulary, or finds them already trained.
+
+    Args:
+        data: source and targets.
+        recipe: what makes the network.
+        study: in whose folder it is kept, as `source`.
+        logs: a folder for what trackers write.
+
+    Returns:
+        The folder of network and tokenizer.
+
+    Raises:
+        UserError: if the study has begun with a source that learned rows of a test set given now.
+    """
+    dataset, folder = data.source, study.output_dir / "source"
+    note = read_json(folder / "source.json")
+    wanted = _digest(data.digests[study.source], recipe)
+    if note.get("digest") == wanted:
+        learned = set(data.left_out) - set(note["left_out"])
+        if not learned:
+            print(f"Source: {folder} is already trained.")
+            return folder
+        if study.is_begun:
+            raise UserError(
+                f"the source network in {folder} has learned {len(learned)} rows of the test sets "
+                "given now: choose another --output_dir."
+            )
+    (folder / "source.json").unlink(missing_ok=True)  # until the new one is complete
+    quiet_transformers()
+    print(f"Source: training on {dataset.name} ({len(dataset.train)} examples).")
+    model, tokenizer = new_source(dataset, recipe)
+    scores = train_source(dataset, model, tokenizer, recipe, logs)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_json(
+        folder / "source.json",
+        {"digest": wanted, "dataset": dataset.name, "left_out": list(data.left_out), **scores},
+    )
+    print(f"Source: test accuracy {100 * scores['test_score']:.1f} on {dataset.name}.")
+    return folder
+
+
+def new_source(
+    dataset: ClassificationDataset, recipe: SourceRecipe
+) -> tuple[RNNForSequenceClassification, PreTrainedTokenizerFast]:
+    """The network before training, and the vocabulary of its training text."""
+    texts = [text for column in dataset.text_columns for text in dataset.train[column]]
+    is_pair = len(dataset.text_columns) == 2
+    tokenizer = train_tokenizer(
+        texts,
+        recipe.network["vocab_size"],
+        max_length=recipe.max_length * len(dataset.text_columns),
+    )
+    set_seed(recipe.seed)
+    config = RNNConfig(
+        **{**recipe.network, "vocab_size": len(tokenizer)},
+        is_pair=is_pair,
+        id2label=dict(enumerate(dataset.label_names)),
+    )
+    return RNNForSequenceClassification(config), tokenizer
+
+
+def train_source(
+    dataset: ClassificationDataset,
+    model: RNNForSequenceClassification,
+    tokenizer: PreTrainedTokenizerFast,
+    recipe: SourceRecipe,
+    logs: Path,
+) -> dict[str, Any]:
+    """Trains the source network in place.
+
+    Returns:
+        What came of it: "validation_score" and "test_score" (accuracy, 0 to 1), "steps",
+        "seconds".
+    """
+
+    def encoded(split: Dataset) -> Examples:
+        return Examples(encode(split, tokenizer, dataset.text_columns, recipe.max_length))
+
+    validation = dataset.validation.select(range(min(len(dataset.validation), VALIDATION_EXAMPLES)))
+    trained = train(
+        model,
+        [{"params": list(model.parameters()), "lr": recipe.learning_rate}],
+        tokenizer,
+        encoded(dataset.train),
+        encoded(validation),
+        recipe.training,
+        folder=logs / "source",
+        seed=recipe.seed,
+        progress=True,
+    )
+    predictions = predict(model, tokenizer, encoded(dataset.test))
+    return {
+        "validation_score": trained.validation_score,
+        "test_score": accuracy(dataset.test["label"][:], predictions),
+        "steps": trained.steps,
+        "seconds": round(trained.seconds, 2),
+    }
+
+
+def _digest(data_digest: str, recipe: SourceRecipe) -> str:
+    settings = dataclasses.asdict(recipe)
+    del settings["training"]["report_to"]  # who watches changes nothing
+    return content_digest([data_digest, settings])

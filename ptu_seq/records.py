@@ -1,0 +1,79 @@
+"""JSON on disk that a kill at any moment leaves readable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ptu_seq.errors import UserError
+
+
+def make_writable(folder: Path) -> None:
+    """Makes a folder, and tries whether it can be written, before hours of work depend on it.
+
+    Raises:
+        UserError: if not.
+    """
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"--output_dir {folder} cannot be written ({error.strerror}); give a folder that can."
+        ) from error
+
+
+def append_line(path: Path, line: dict[str, Any]) -> None:
+    """Adds one JSON line, on a line of its own even where a kill left half a line before it."""
+    with path.open("ab+") as file:
+        if file.tell() > 0:
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file of lines; what a kill left half-written counts as not written."""
+    lines = []
+    # Split as bytes: a kill may cut a character in half, and JSON strings may hold U+2028.
+    for line in path.read_bytes().split(b"\n") if path.exists() else []:
+        try:
+            content = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(content, dict):
+            lines.append(content)
+    return lines
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(path.name + ".part")
+    half.write_text(json.dumps(content, separators=(",", ":")), "utf-8")
+    half.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, or an empty one if there is no such file or it holds none."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def content_digest(content: Any) -> str:
+    """16 hexadecimal digits that stand for what is JSON-like.
+
+    Example:
+        >>> content_digest({"a": 1, "b": 2}) == content_digest({"b": 2, "a": 1})
+        True
+    """
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

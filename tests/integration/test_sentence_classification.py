@@ -1,0 +1,263 @@
+"""The recipe from end to end, on made-up words."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from ptu_seq import cli
+from ptu_seq.errors import UserError
+from ptu_seq.models import PTUForSequenceClassification
+from ptu_seq.records import read_json, read_lines
+from recipes.sentence_classification import main
+from tests.tiny import BAD, GOOD, OTHER, pairs, sentences, write_dataset
+
+METHODS = ["scratch", "frozen", "fine_tune", "ptu"]
+SMALL = """
+workers: 1
+seeds: 1
+embedding_size: 16
+hidden_size: 16
+vocab_size: 120
+max_length: 16
+batch_size: 16
+min_steps: 40
+max_steps: 40
+evaluations: 4
+source_learning_rate: 0.01
+source_max_steps: 120
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data sets about good and bad books, films and songs, of one vocabulary."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "small.yaml").write_text(SMALL)
+    for i, (name, topic) in enumerate(
+        {"books": OTHER, "films": OTHER[10:], "songs": OTHER[5:15]}.items()
+    ):
+        train, validation, test = (
+            sentences(count, 10 * i + j, topic) for j, count in enumerate((300, 60, 80))
+        )
+        write_dataset(folder / name, train, validation, test)
+    return folder
+
+
+def run(data: Path, output_dir: Path, *words: str, targets: str = "films") -> None:
+    main(
+        [
+            str(data / "small.yaml"),
+            f"--source_dataset={data / 'books'}",
+            "--target_datasets",
+            *(str(data / target) for target in targets.split()),
+            "--sizes",
+            "60",
+            f"--output_dir={output_dir}",
+            *words,
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def first(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished study."""
+    folder = tmp_path_factory.mktemp("first") / "out"
+    run(data, folder)
+    return folder
+
+
+@pytest.fixture
+def finished(first: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(first, tmp_path / "out")
+
+
+def results(folder: Path) -> list[dict[str, Any]]:
+    return read_lines(folder / "results.jsonl")
+
+
+def test_a_study_leaves_what_it_promises(first: Path):
+    lines = results(first)
+    assert [line["method"] for line in lines] == METHODS
+    for line in lines:
+        assert (line["source"], line["target"], line["size"], line["seed"]) == (
+            "books",
+            "films",
+            60,
+            0,
+        )
+        assert line["metric"] == "accuracy"
+        assert line["steps"] <= 40
+        assert 0 < line["parameters"]["trained"] <= line["parameters"]["total"]
+        predictions = read_json(first / "predictions" / f"{line['run_id']}.json")
+        assert predictions["labels"] == [1, 0] * 40  # bad, good: the labels in their order
+        right = [a == b for a, b in zip(*predictions.values(), strict=True)]
+        assert line["score"] == sum(right) / 80
+    gates = read_json(first / "gates" / f"{lines[-1]['run_id']}.json")["sites"]
+    assert {"embedding", "classifier"} <= {site["site"] for site in gates}
+    assert [path.stem for path in (first / "gates").iterdir()] == [lines[-1]["run_id"]]
+
+    summary = json.loads((first / "summary.json").read_text("utf-8"))
+    assert summary["recipe"] == "sentence_classification"
+    assert [cell["method"] for cell in summary["cells"]] == METHODS
+    assert [cell["scores"] for cell in summary["cells"]] == [[line["score"]] for line in lines]
+    assert {"frozen", "fine_tune"} <= {c["against"] for c in summary["comparisons"]}
+    assert "films" in (first / "summary.md").read_text("utf-8")
+    assert len(list((first / "figures").glob("*.png"))) == 2
+    assert "<html" in (first / "report.html").read_text("utf-8")
+    assert not list(first.glob(".*"))  # nothing unfinished is left
+
+
+def test_transfer_learns(first: Path):
+    scores = {line["method"]: line["score"] for line in results(first)}
+    assert scores["ptu"] > 0.7
+    assert scores["fine_tune"] > 0.7
+
+
+def test_the_best_model_is_the_one_that_was_scored(first: Path, data: Path, tmp_path: Path, capsys):
+    model = AutoModelForSequenceClassification.from_pretrained(first / "model")
+    assert isinstance(model, PTUForSequenceClassification)
+    assert AutoTokenizer.from_pretrained(first / "model").vocab_size <= 120
+    rows = [json.loads(line) for line in (data / "films" / "test.jsonl").read_text().splitlines()]
+    (tmp_path / "lines.txt").write_text("".join(row["text"] + "\n" for row in rows))
+    words = ["classify", f"--model={first / 'model'}", f"--input={tmp_path / 'lines.txt'}"]
+    capsys.readouterr()
+    assert cli.main(words) == 0
+    labels = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    kept = read_json(first / "model" / "run.json")
+    ptu = results(first)[-1]
+    assert (kept["cell"]["target"], kept["cell"]["size"], kept["score"]) == (
+        "films",
+        60,
+        ptu["score"],
+    )
+    predictions = read_json(first / "predictions" / f"{ptu['run_id']}.json")["predictions"]
+    assert labels == [("bad", "good")[i] for i in predictions]
+
+
+def test_a_rerun_does_nothing(finished: Path, data: Path, capsys):
+    def contents() -> dict[Path, bytes]:
+        kept = [finished / "results.jsonl", finished / "tuning.jsonl"]
+        kept += [*(finished / "model").iterdir(), *(finished / "source").iterdir()]
+        return {path: path.read_bytes() for path in kept}
+
+    before = contents()
+    run(data, finished)
+    assert contents() == before
+    assert "already trained" in capsys.readouterr().out
+
+
+def test_a_further_seed_adds_only_its_runs(finished: Path, data: Path):
+    before, tuning = results(finished), (finished / "tuning.jsonl").read_bytes()
+    run(data, finished, "--seeds", "2", "--methods", "frozen", "ptu")
+    added = results(finished)[len(before) :]
+    assert results(finished)[: len(before)] == before
+    assert [(line["method"], line["seed"]) for line in added] == [("frozen", 1), ("ptu", 1)]
+    assert (finished / "tuning.jsonl").read_bytes() == tuning
+
+
+def test_a_further_target_has_a_model_of_its_own(finished: Path, data: Path):
+    model = (finished / "model" / "model.safetensors").read_bytes()
+    run(data, finished, "--methods", "ptu", targets="films songs")
+    assert [line["target"] for line in results(finished)] == ["films"] * 4 + ["songs"]
+    assert (finished / "model" / "model.safetensors").read_bytes() == model
+    AutoModelForSequenceClassification.from_pretrained(finished / "model" / "songs")
+    cells = read_json(finished / "summary.json")["cells"]
+    assert [cell["target"] for cell in cells] == ["films"] * 4 + ["songs"]
+
+
+def test_the_same_seed_gives_the_same_numbers(first: Path, data: Path, tmp_path: Path):
+    run(data, tmp_path / "again", "--methods", "ptu")
+    (again,) = results(tmp_path / "again")
+    ptu = results(first)[-1]
+    del again["seconds"], ptu["seconds"]
+    assert again == ptu
+
+
+def test_pairs(tmp_path: Path, capsys):
+    for i, name in enumerate(("agreement", "entailment")):
+        rows = (pairs(count, 10 * i + j) for j, count in enumerate((200, 40, 40)))
+        write_dataset(tmp_path / name, *rows)
+    (tmp_path / "small.yaml").write_text(SMALL)
+    out = tmp_path / "out"
+    main(
+        [
+            str(tmp_path / "small.yaml"),
+            f"--source_dataset={tmp_path / 'agreement'}",
+            f"--target_datasets={tmp_path / 'entailment'}",
+            "--sizes=all",
+            "--methods=ptu",
+            f"--output_dir={out}",
+        ]
+    )
+    assert [line["size"] for line in results(out)] == ["all"]
+    (tmp_path / "lines.txt").write_text(f"{GOOD[0]} bami\t{BAD[0]} bami\n")
+    capsys.readouterr()
+    words = ["classify", f"--model={out / 'model'}", f"--input={tmp_path / 'lines.txt'}"]
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out.split("\t")[0] in ("agree", "differ")
+
+
+def test_another_configuration_does_not_mix_in(finished: Path, data: Path):
+    before = (finished / "results.jsonl").read_bytes()
+    with pytest.raises(UserError, match="another configuration .hidden_size was 16, now 24."):
+        run(data, finished, "--hidden_size", "24")
+    assert (finished / "results.jsonl").read_bytes() == before
+
+
+def test_changed_data_do_not_mix_in(finished: Path, data: Path, tmp_path: Path):
+    shutil.copytree(data, tmp_path / "data")
+    test = sentences(80, 99)
+    shutil.rmtree(tmp_path / "data" / "films")
+    write_dataset(tmp_path / "data" / "films", sentences(300, 97), sentences(60, 98), test)
+    with pytest.raises(UserError, match="the data set films is not the one"):
+        run(tmp_path / "data", finished)
+
+
+def test_a_source_that_knows_a_new_target_s_test_rows_is_refused(
+    finished: Path, data: Path, tmp_path: Path
+):
+    shutil.copytree(data, tmp_path / "data")
+    known = sentences(300, 0)[:20]  # of the training rows about books
+    write_dataset(tmp_path / "data" / "leaky", sentences(99, 97), sentences(60, 98), known)
+    with pytest.raises(UserError, match="has learned 20 rows of the test sets given now"):
+        run(tmp_path / "data", finished, targets="films leaky")
+    run(tmp_path / "data", tmp_path / "new", "--methods=frozen", targets="leaky")
+    assert len(read_json(tmp_path / "new" / "source" / "source.json")["left_out"]) == 20
+    # The source without these rows serves targets that have none of them.
+    run(tmp_path / "data", tmp_path / "new", "--methods=frozen", targets="films")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--methods", "fine_tun"], "no method is named 'fine_tun' .did you mean 'fine_tune'"),
+        (["--sizes", "al"], "'al' is no size .did you mean 'all'"),
+        (["--sizes", "301"], "has 300 training examples"),
+        (["--preset", "papers"], "did you mean 'paper'"),
+        (["--seeds", "0"], "--seeds is 0"),
+        (["--workers", "-1"], "--workers is -1"),
+        (["--source_learning_rate", "-0.1"], "--source_learning_rate is -0.1"),
+        (["--hidden_dropout", "1.5"], "--hidden_dropout is 1.5"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_trained(
+    data: Path, tmp_path: Path, words: list[str], message: str
+):
+    with pytest.raises(UserError, match=message):
+        run(data, tmp_path / "out", *words)
+    assert not (tmp_path / "out" / "source").exists()
+
+
+@pytest.mark.parametrize("preset", ["quick", "paper"])
+def test_presets_are_complete(preset: str, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["--preset", preset, "--help"])
+    assert exit_.value.code == 0
+    assert f"(default: {preset})" in capsys.readouterr().out

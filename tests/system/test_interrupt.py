@@ -1,0 +1,127 @@
+"""A study that is stopped in the middle: what is finished stays, and nothing is done twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ptu_seq.records import read_json, read_lines
+from recipes.sentence_classification import main
+from tests.tiny import sentences, write_dataset
+
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "recipes" / "sentence_classification.py"
+
+# After the first job both processes have work for longer than any test may take.
+SLEEPERS = """
+import time
+from ptu_seq.runner import JobRunner
+
+if __name__ == "__main__":
+    with JobRunner(time.sleep, workers=2) as runner:
+        for _ in runner([0, 6000, 6000]):
+            print("begun", flush=True)
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
+    """Five runs of half a second or so, after three to choose a setting."""
+    rows = (sentences(count, seed) for seed, count in enumerate((200, 40, 40, 100, 40, 40)))
+    source = write_dataset(tmp_path / "books", next(rows), next(rows), next(rows))
+    target = write_dataset(tmp_path / "films", next(rows), next(rows), next(rows))
+    words = {
+        "source_dataset": source,
+        "target_datasets": target,
+        "sizes": "50",
+        "seeds": 5,
+        "methods": "scratch",
+        "embedding_size": 8,
+        "hidden_size": 8,
+        "vocab_size": 100,
+        "source_max_steps": 20,
+        "min_steps": 100,
+        "max_steps": 100,
+        "evaluations": 100,
+        "patience": 100,
+    }
+    return [f"--{name}={value}" for name, value in words.items()]
+
+
+def start(script: Path, *words: str) -> subprocess.Popen[str]:
+    """A process in a group of its own, as a shell would start it."""
+    return subprocess.Popen(
+        [sys.executable, str(script), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        start_new_session=True,
+    )
+
+
+def wait_for_line(path: Path, process: subprocess.Popen[str]) -> None:
+    while not read_lines(path):
+        if process.poll() is not None:
+            output = process.communicate()[0]
+            pytest.fail(f"ended with {process.returncode} before {path.name} was begun:\n{output}")
+        time.sleep(0.02)
+
+
+def wait_for_end_of_group(group: int) -> None:
+    """Returns once no process of the group is left (the test's time limit is the only one)."""
+    while True:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+
+
+def scores(folder: Path) -> dict[str, Any]:
+    """What must not depend on how the runs came about, by run."""
+    lines = read_lines(folder / "results.jsonl")
+    assert len({line["run_id"] for line in lines}) == len(lines)
+    return {line["run_id"]: {**line, "seconds": None} for line in lines}
+
+
+def test_ctrl_c_then_the_same_command_again(arguments: list[str], tmp_path: Path):
+    out = tmp_path / "out"
+    process = start(RECIPE, *arguments, f"--output_dir={out}", "--workers=2")
+    wait_for_line(out / "results.jsonl", process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all of the group
+    output = process.communicate()[0]
+    assert process.returncode == 130, output
+    assert "Interrupted: what was finished is kept" in output
+    assert "Traceback" not in output
+    wait_for_end_of_group(process.pid)
+    finished = scores(out)
+    assert 1 <= len(finished) < 5
+    assert read_json(out / "summary.json")["cells"][0]["scores"]
+    assert not list(out.glob(".*"))
+
+    main([*arguments, f"--output_dir={out}", "--workers=1"])
+    assert len(scores(out)) == 5
+    assert scores(out).items() >= finished.items()
+
+    main([*arguments, f"--output_dir={tmp_path / 'in_one_go'}", "--workers=1"])
+    assert scores(tmp_path / "in_one_go") == scores(out)
+
+
+def test_no_process_outlives_a_killed_one(tmp_path: Path):
+    script = tmp_path / "sleepers.py"
+    script.write_text(SLEEPERS)
+    process = start(script)
+    assert process.stdout is not None and process.stdout.readline() == "begun\n"
+    process.kill()
+    process.communicate()
+    wait_for_end_of_group(process.pid)

@@ -1,0 +1,50 @@
+"""Data sets of made-up words, as folders of JSON lines, small enough to learn in seconds."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+GOOD = ("lumo", "brisa", "fenna", "talo")
+BAD = ("grut", "skarn", "mord", "vex")
+OTHER = tuple(f"{a}{b}" for a in ("ba", "do", "ki", "ru", "se") for b in ("lan", "mi", "pol", "ta"))
+
+Rows = list[dict[str, str]]
+
+
+def sentences(count: int, seed: int, topic: Sequence[str] = OTHER) -> Rows:
+    """Sentences whose label is that of the only telling word in them."""
+    draw = random.Random(seed)
+    rows = []
+    for i in range(count):
+        words = draw.choices(topic, k=draw.randint(3, 9))
+        words.insert(draw.randrange(len(words)), draw.choice((GOOD, BAD)[i % 2]))
+        rows.append({"text": " ".join(words), "label": ("good", "bad")[i % 2]})
+    return rows
+
+
+def pairs(count: int, seed: int) -> Rows:
+    """Pairs that agree where both sides have a telling word of the same kind."""
+    draw = random.Random(seed)
+    rows = []
+    for i in range(count):
+        first = draw.choice((GOOD, BAD))
+        second = first if i % 2 else (BAD if first is GOOD else GOOD)
+        sides = [[*draw.choices(OTHER, k=3), draw.choice(kind)] for kind in (first, second)]
+        for side in sides:
+            draw.shuffle(side)
+        premise, hypothesis = map(" ".join, sides)
+        label = ("differ", "agree")[i % 2]
+        rows.append({"premise": premise, "hypothesis": hypothesis, "label": label})
+    return rows
+
+
+def write_dataset(folder: Path, train: Rows, validation: Rows, test: Rows) -> Path:
+    """A folder that `load_classification` reads."""
+    folder.mkdir(parents=True)
+    for split, rows in (("train", train), ("validation", validation), ("test", test)):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{split}.jsonl").write_text(lines, encoding="utf-8")
+    return folder

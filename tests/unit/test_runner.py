@@ -1,0 +1,93 @@
+"""Jobs in this process and in others: every one done, failures named, nothing finished lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from ptu_seq.errors import UserError
+from ptu_seq.runner import JobRunner
+
+
+def work(job: str) -> str:
+    """Does what the job is called; runs in processes of their own."""
+    if job.startswith("sleep"):
+        time.sleep(float(job.split()[1]))
+    elif job == "divide":
+        return str(1 / 0)
+    elif job == "mistake":
+        raise UserError("--sizes is wrong.")
+    elif job == "die":
+        os._exit(1)
+    elif job == "threads":
+        return str(torch.get_num_threads())
+    return job.upper()
+
+
+def run(workers: int, jobs: list[str]) -> tuple[dict[str, str], Exception | None]:
+    """The outcomes, and the error that ended them."""
+    outcomes = {}
+    try:
+        with JobRunner(work, workers) as runner:
+            for job, outcome in runner(jobs):
+                outcomes[job] = outcome
+    except Exception as error:
+        return outcomes, error
+    return outcomes, None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_does_every_job_on_one_thread(workers):
+    torch.set_num_threads(2)
+    try:
+        assert run(workers, ["a", "b", "c", "threads"]) == (
+            {"a": "A", "b": "B", "c": "C", "threads": "1"},
+            None,
+        )
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_mistake_is_told_with_its_job():
+    outcomes, error = run(1, ["a", "mistake", "c"])
+    assert outcomes == {"a": "A"}
+    assert isinstance(error, UserError)
+    assert str(error) == "mistake: --sizes is wrong."
+
+
+def test_our_own_error_keeps_its_type_and_notes_the_job():
+    outcomes, error = run(1, ["a", "divide", "b"])
+    assert outcomes == {"a": "A"}
+    assert isinstance(error, ZeroDivisionError)
+    assert error.__notes__ == ["This happened in the run divide."]
+
+
+def test_jobs_beside_a_failing_one_are_finished_and_no_others_begun():
+    outcomes, error = run(2, ["sleep 1", "divide", "sleep 60"])
+    assert outcomes == {"sleep 1": "SLEEP 1"}
+    assert isinstance(error, ZeroDivisionError)
+    assert error.__notes__ == ["This happened in the run divide."]
+    assert "in work" in str(error.__cause__)  # the traceback of the other process
+    assert multiprocessing.active_children() == []
+
+
+def test_the_death_of_a_process_is_told():
+    outcomes, error = run(2, ["a", "b", "die", "c", "d"])
+    assert {"a", "b"} >= set(outcomes)
+    assert isinstance(error, UserError)
+    assert "fewer --workers" in str(error)
+    assert multiprocessing.active_children() == []
+
+
+def test_ctrl_c_ends_the_processes_at_once():
+    with pytest.raises(KeyboardInterrupt), JobRunner(work, 2) as runner:
+        for _ in runner(["a", "sleep 600", "sleep 600"]):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert multiprocessing.active_children() == []
