@@ -16,7 +16,7 @@ from transformers import HfArgumentParser
 
 from ptu_seq.cli import Parser
 from ptu_seq.errors import UserError, closest
-from ptu_seq.study import Size
+from ptu_seq.jobs import Size
 
 FILE_ENDINGS = (".yaml", ".yml", ".json")
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from ptu_seq.jobs import Job, Outcome
 from ptu_seq.records import read_json, write_json
-from ptu_seq.study import Job, Outcome
 
 
 class BestModels:

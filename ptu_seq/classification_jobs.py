@@ -11,17 +11,16 @@ from typing import Any
 from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 
+from ptu_seq.batches import Examples, pad
 from ptu_seq.data import ClassificationDataset, encode, low_resource_subset
 from ptu_seq.evaluation import accuracy
 from ptu_seq.gate_statistics import GateStatistics
+from ptu_seq.jobs import Job, Outcome
 from ptu_seq.methods import Task, get_method
 from ptu_seq.models import PTUForSequenceClassification, RNNForSequenceClassification
-from ptu_seq.study import Job, Outcome
 from ptu_seq.training import (
     EVALUATION_BATCH,
-    Examples,
     TrainingOptions,
-    pad,
     predict,
     quiet_transformers,
     train,

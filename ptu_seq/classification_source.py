@@ -10,13 +10,14 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast, set_seed
 
+from ptu_seq.batches import Examples
 from ptu_seq.data import ClassificationDataset, encode, train_tokenizer
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
 from ptu_seq.records import content_digest, read_json, write_json
 from ptu_seq.study import Study
-from ptu_seq.training import Examples, TrainingOptions, predict, quiet_transformers, train
+from ptu_seq.training import TrainingOptions, predict, quiet_transformers, train
 from ptu_seq.transfer_data import TransferData
 
 #: Validation examples that decide when the source's training ends, at most.

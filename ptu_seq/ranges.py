@@ -35,13 +35,10 @@ class Checked:
         UserError: for the first value outside, named as the flag that sets it.
 
     Example:
-        >>> from typing import Annotated
-        >>> @dataclass
-        ... class Options(Checked):
-        ...     seeds: Annotated[int, Range(1)] = 5
-        >>> Options(seeds=0)
+        >>> from ptu_seq.training import TrainingOptions
+        >>> TrainingOptions(batch_size=0)
         Traceback (most recent call last):
-        ptu_seq.errors.UserError: --seeds is 0; accepted is at least 1.
+        ptu_seq.errors.UserError: --batch_size is 0; accepted is at least 1.
     """
 
     def __post_init__(self) -> None:

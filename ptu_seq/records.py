@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 from ptu_seq.errors import UserError
+
+logger = logging.getLogger("ptu_seq")
 
 
 def make_writable(folder: Path) -> None:
@@ -37,18 +40,21 @@ def append_line(path: Path, line: dict[str, Any]) -> None:
         file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
 
+def mend_lines(path: Path) -> None:
+    """Cuts off a last line that a kill left half-written, with a warning."""
+    content = path.read_bytes() if path.exists() else b""
+    end = content.rfind(b"\n") + 1
+    if _parse(content[end:]) is None and content[end:]:
+        logger.warning("%s: the last line was cut off in writing; it is made again.", path)
+        with path.open("r+b") as file:
+            file.truncate(end)
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file of lines; what a kill left half-written counts as not written."""
-    lines = []
     # Split as bytes: a kill may cut a character in half, and JSON strings may hold U+2028.
-    for line in path.read_bytes().split(b"\n") if path.exists() else []:
-        try:
-            content = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(content, dict):
-            lines.append(content)
-    return lines
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    return [content for line in lines if (content := _parse(line)) is not None]
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -61,11 +67,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file, or an empty one if there is no such file or it holds none."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return (_parse(path.read_bytes()) if path.exists() else None) or {}
 
 
 def content_digest(content: Any) -> str:
@@ -77,3 +79,11 @@ def content_digest(content: Any) -> str:
     """
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _parse(text: bytes) -> dict[str, Any] | None:
+    try:
+        content = json.loads(text.decode("utf-8"))
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None

@@ -62,7 +62,8 @@ class JobRunner(Generic[Job, Outcome]):
         """Prepares the processes, if there are to be several; they start with the first job."""
         if self.workers > 1:
             context = multiprocessing.get_context("spawn")
-            # Nobody ever writes: workers read its end, when we close it or when we are dead.
+            self._others = set(multiprocessing.active_children())
+            # Nobody ever writes to it: what workers read is its end, when this process is dead.
             reader, self._lifeline = context.Pipe(duplex=False)
             self._pool = ProcessPoolExecutor(
                 self.workers,
@@ -76,7 +77,8 @@ class JobRunner(Generic[Job, Outcome]):
         if self._pool is None:
             return
         if error[0] is not None:
-            self._lifeline.close()
+            for process in set(multiprocessing.active_children()) - self._others:
+                process.terminate()
         self._pool.shutdown(cancel_futures=True)
         self._lifeline.close()
 

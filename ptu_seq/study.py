@@ -9,89 +9,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ptu_seq.errors import UserError
+from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Outcome, Runner, Setting, Size
 from ptu_seq.records import (
     append_line,
     content_digest,
     make_writable,
+    mend_lines,
     read_json,
     read_lines,
     write_json,
 )
 from ptu_seq.report.results import read_results
-
-Size = int | Literal["all"]
-
-#: Tuning sees a subset and a start of its own, which no reported run uses: these have seeds below.
-TUNING_SEED = 1000
-
-Setting = Mapping[str, Any]
-Grids = Mapping[str, Sequence[Setting]]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of the table: a target, a size and a method."""
-
-    target: str
-    size: Size
-    method: str
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training: a cell, a setting of its method and a seed."""
-
-    cell: Cell
-    setting: Setting
-    seed: int
-
-    @property
-    def is_tuning(self) -> bool:
-        """Whether it only helps to choose a setting."""
-        return self.seed == TUNING_SEED
-
-    def __str__(self) -> str:
-        setting = ", ".join(f"{name} {value}" for name, value in self.setting.items())
-        seed = "tuning" if self.is_tuning else f"seed {self.seed}"
-        return (
-            f"{self.cell.method} on {self.cell.target}, size {self.cell.size}, {seed} ({setting})"
-        )
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a finished job leaves.
-
-    Args:
-        validation_score: accuracy, 0 to 1, of the weights kept.
-        score: accuracy on the test set; None of tuning jobs, which never see it.
-        steps: optimisation steps taken.
-        seconds: wall-clock time of training.
-        parameters: number "trained" and "total".
-        labels: the test set's.
-        predictions: for the test set, in its order.
-        gates: the gates of every site, if the method has units.
-        model_dir: where the trained model was saved, if it was.
-    """
-
-    validation_score: float
-    steps: int
-    seconds: float
-    parameters: dict[str, int]
-    score: float | None = None
-    labels: list[int] = field(default_factory=list)
-    predictions: list[int] = field(default_factory=list)
-    gates: list[dict[str, Any]] | None = None
-    model_dir: str | None = None
-
-
-Runner = Callable[[Sequence[Job]], Iterator[tuple[Job, Outcome]]]
-"""Does jobs, in any order, and yields each with its outcome as it ends."""
 
 
 class Study:
@@ -121,12 +54,14 @@ class Study:
             "configuration": dict(configuration),
         }
         make_writable(output_dir)
+        for name in ("results.jsonl", "tuning.jsonl"):
+            mend_lines(output_dir / name)
         self._check_configuration()
 
     @property
     def is_begun(self) -> bool:
         """Whether anything has been tried or finished."""
-        return bool(read_lines(self.output_dir / "tuning.jsonl") or read_results(self.output_dir))
+        return bool(self._tuned() or read_results(self.output_dir))
 
     def check_data(self, digests: Mapping[str, str]) -> None:
         """Notes what the data sets hold, so that results on other data are never mixed in.

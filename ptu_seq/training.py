@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import datasets
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset
+from torch import nn
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
@@ -34,13 +32,12 @@ from transformers.integrations import (
 )
 from transformers.utils import logging
 
+from ptu_seq.batches import Examples, pad
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
 from ptu_seq.ranges import Checked, Range
 
 EVALUATION_BATCH = 256
-
-Row = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -131,46 +128,6 @@ class Trained:
     seconds: float
 
 
-class Examples(Dataset[Row]):
-    """Tokenised examples as tensors, made once: epochs and evaluations then cost no conversion.
-
-    Args:
-        table: tokenised examples, see :func:`ptu_seq.data.encode`.
-    """
-
-    def __init__(self, table: datasets.Dataset) -> None:
-        self.rows: list[Row] = []
-        for part in table.iter(1000):
-            for values in zip(*part.values(), strict=True):
-                self.rows.append(dict(zip(part, map(torch.tensor, values), strict=True)))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Row:
-        return self.rows[index]
-
-
-def pad(rows: Sequence[Row], pad_token_id: int) -> dict[str, Tensor]:
-    """A batch: sequences padded on the right to the longest, single numbers stacked.
-
-    Example:
-        >>> rows = [{"input_ids": torch.tensor([5, 6])}, {"input_ids": torch.tensor([7])}]
-        >>> pad(rows, pad_token_id=0)["input_ids"].tolist()
-        [[5, 6], [7, 0]]
-    """
-    batch = {}
-    for name, first in rows[0].items():
-        values = [row[name] for row in rows]
-        filler = pad_token_id if name == "input_ids" else 0
-        batch[name] = (
-            pad_sequence(values, batch_first=True, padding_value=filler)
-            if first.dim()
-            else torch.stack(values)
-        )
-    return batch
-
-
 def train(
     model: PreTrainedModel,
     parameter_groups: Sequence[Mapping[str, Any]],
@@ -254,6 +211,7 @@ def train(
     started = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - started
+    _end_tracking(options.report_to)
     best = trainer.state.best_metric
     assert best is not None and trainer.state.best_model_checkpoint is not None
     shutil.rmtree(trainer.state.best_model_checkpoint)
@@ -308,6 +266,13 @@ def _score(prediction: EvalPrediction) -> dict[str, float]:
     logits = prediction.predictions
     logits = logits[0] if isinstance(logits, tuple) else logits
     return {"score": accuracy(prediction.label_ids, logits.argmax(-1))}
+
+
+def _end_tracking(tracker: str) -> None:
+    # Other trackers end with a training; this one would go on into the next.
+    wandb = sys.modules.get("wandb")
+    if tracker in ("wandb", "all") and wandb is not None:
+        wandb.finish()
 
 
 def _check_tracker(name: str) -> None:

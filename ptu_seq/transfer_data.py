@@ -14,7 +14,7 @@ from datasets import Dataset
 from ptu_seq.data import ClassificationDataset, load_classification
 from ptu_seq.data.rows import Row
 from ptu_seq.errors import UserError
-from ptu_seq.study import Size
+from ptu_seq.jobs import Size
 
 logger = logging.getLogger("ptu_seq")
 

@@ -19,11 +19,12 @@ from ptu_seq.arguments import command_line, parse_recipe, parse_size, run_recipe
 from ptu_seq.best_models import BestModels
 from ptu_seq.classification_jobs import ClassificationJobs
 from ptu_seq.classification_source import SourceRecipe, prepare_source
+from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Outcome, Runner
 from ptu_seq.methods import METHODS, get_method
 from ptu_seq.ranges import Checked, Range
 from ptu_seq.report import format_table, read_results, write_figures, write_report, write_summary
 from ptu_seq.runner import JobRunner, default_workers
-from ptu_seq.study import TUNING_SEED, Cell, Grids, Job, Outcome, Runner, Study
+from ptu_seq.study import Study
 from ptu_seq.training import TrainingOptions
 from ptu_seq.transfer_data import load_transfer_data, short_name
 

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +51,18 @@ def arguments(tmp_path: Path) -> list[str]:
         "hidden_size": 8,
         "vocab_size": 100,
         "source_max_steps": 20,
-        "min_steps": 100,
-        "max_steps": 100,
-        "evaluations": 100,
+        "min_steps": 60,
+        "max_steps": 60,
+        "evaluations": 4,
         "patience": 100,
     }
     return [f"--{name}={value}" for name, value in words.items()]
 
 
-def start(script: Path, *words: str) -> subprocess.Popen[str]:
+@contextmanager
+def start(script: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     """A process in a group of its own, as a shell would start it."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, str(script), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -67,6 +70,12 @@ def start(script: Path, *words: str) -> subprocess.Popen[str]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         start_new_session=True,
     )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # whatever a failing test has left
+        process.communicate()
 
 
 def wait_for_line(path: Path, process: subprocess.Popen[str]) -> None:
@@ -77,14 +86,9 @@ def wait_for_line(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-def wait_for_end_of_group(group: int) -> None:
-    """Returns once no process of the group is left (the test's time limit is the only one)."""
-    while True:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
+def wait_for_end(process: subprocess.Popen[str]) -> str:
+    """The output of a process, which ends once no child holds it open any more."""
+    return process.communicate(timeout=300)[0]
 
 
 def scores(folder: Path) -> dict[str, Any]:
@@ -96,14 +100,13 @@ def scores(folder: Path) -> dict[str, Any]:
 
 def test_ctrl_c_then_the_same_command_again(arguments: list[str], tmp_path: Path):
     out = tmp_path / "out"
-    process = start(RECIPE, *arguments, f"--output_dir={out}", "--workers=2")
-    wait_for_line(out / "results.jsonl", process)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all of the group
-    output = process.communicate()[0]
+    with start(RECIPE, *arguments, f"--output_dir={out}", "--workers=2") as process:
+        wait_for_line(out / "results.jsonl", process)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all of the group
+        output = wait_for_end(process)
     assert process.returncode == 130, output
     assert "Interrupted: what was finished is kept" in output
     assert "Traceback" not in output
-    wait_for_end_of_group(process.pid)
     finished = scores(out)
     assert 1 <= len(finished) < 5
     assert read_json(out / "summary.json")["cells"][0]["scores"]
@@ -120,8 +123,7 @@ def test_ctrl_c_then_the_same_command_again(arguments: list[str], tmp_path: Path
 def test_no_process_outlives_a_killed_one(tmp_path: Path):
     script = tmp_path / "sleepers.py"
     script.write_text(SLEEPERS)
-    process = start(script)
-    assert process.stdout is not None and process.stdout.readline() == "begun\n"
-    process.kill()
-    process.communicate()
-    wait_for_end_of_group(process.pid)
+    with start(script) as process:
+        assert process.stdout is not None and process.stdout.readline() == "begun\n"
+        process.kill()
+        wait_for_end(process)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ptu_seq.best_models import BestModels
-from ptu_seq.study import Cell, Job, Outcome, Size
+from ptu_seq.jobs import Cell, Job, Outcome, Size
 
 
 class Kept:

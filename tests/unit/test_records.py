@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ptu_seq.records import append_line, read_json, read_lines, write_json
+from ptu_seq.records import append_line, mend_lines, read_json, read_lines, write_json
 
 LINES: list[dict[str, Any]] = [
     {"a": 1},
@@ -27,6 +27,24 @@ def test_a_file_cut_anywhere_keeps_its_whole_lines_and_takes_new_ones(tmp_path: 
         assert read_lines(path) == whole
         append_line(path, {"new": True})
         assert read_lines(path) == [*whole, {"new": True}]
+
+
+def test_mending_cuts_off_half_a_line_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    path = tmp_path / "lines.jsonl"
+    mend_lines(path)
+    for line in LINES:
+        append_line(path, line)
+    content = path.read_bytes()
+    for whole in (content, content[:-1]):
+        path.write_bytes(whole)
+        mend_lines(path)
+        assert path.read_bytes() == whole
+    assert caplog.text == ""
+    path.write_bytes(content[:-2])
+    mend_lines(path)
+    assert read_lines(path) == LINES[:2]
+    assert path.read_bytes().endswith(b"\n")
+    assert "the last line was cut off" in caplog.text
 
 
 def test_what_is_not_there_is_empty(tmp_path: Path):

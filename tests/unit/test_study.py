@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from ptu_seq.errors import UserError
+from ptu_seq.jobs import TUNING_SEED, Cell, Job, Outcome, Setting, Size
 from ptu_seq.records import read_json, read_lines
-from ptu_seq.study import TUNING_SEED, Cell, Job, Outcome, Setting, Size, Study
+from ptu_seq.study import Study
 
 GRIDS: dict[str, list[Setting]] = {
     "frozen": [{"rate": 0.1}],

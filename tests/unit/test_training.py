@@ -15,11 +15,12 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Trainer
 
 from ptu_seq import training
+from ptu_seq.batches import Examples, pad
 from ptu_seq.data import train_tokenizer
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
-from ptu_seq.training import Examples, Trained, TrainingOptions, pad, predict, train
+from ptu_seq.training import Trained, TrainingOptions, predict, train
 
 Fit = Callable[..., tuple[Trained, RNNForSequenceClassification]]
 

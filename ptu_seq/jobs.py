@@ -1,0 +1,76 @@
+"""The vocabulary of studies: cells of the table, jobs that fill them, outcomes of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Size = int | Literal["all"]
+
+#: Tuning sees a subset and a start of its own, which no reported run uses: these have seeds below.
+TUNING_SEED = 1000
+
+Setting = Mapping[str, Any]
+Grids = Mapping[str, Sequence[Setting]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the table: a target, a size and a method."""
+
+    target: str
+    size: Size
+    method: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: a cell, a setting of its method and a seed."""
+
+    cell: Cell
+    setting: Setting
+    seed: int
+
+    @property
+    def is_tuning(self) -> bool:
+        """Whether it only helps to choose a setting."""
+        return self.seed == TUNING_SEED
+
+    def __str__(self) -> str:
+        setting = ", ".join(f"{name} {value}" for name, value in self.setting.items())
+        seed = "tuning" if self.is_tuning else f"seed {self.seed}"
+        return (
+            f"{self.cell.method} on {self.cell.target}, size {self.cell.size}, {seed} ({setting})"
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished job leaves.
+
+    Args:
+        validation_score: accuracy, 0 to 1, of the weights kept.
+        score: accuracy on the test set; None of tuning jobs, which never see it.
+        steps: optimisation steps taken.
+        seconds: wall-clock time of training.
+        parameters: number "trained" and "total".
+        labels: the test set's.
+        predictions: for the test set, in its order.
+        gates: the gates of every site, if the method has units.
+        model_dir: where the trained model was saved, if it was.
+    """
+
+    validation_score: float
+    steps: int
+    seconds: float
+    parameters: dict[str, int]
+    score: float | None = None
+    labels: list[int] = field(default_factory=list)
+    predictions: list[int] = field(default_factory=list)
+    gates: list[dict[str, Any]] | None = None
+    model_dir: str | None = None
+
+
+Runner = Callable[[Sequence[Job]], Iterator[tuple[Job, Outcome]]]
+"""Does jobs, in any order, and yields each with its outcome as it ends."""
