@@ -46,7 +46,7 @@ class StudyArguments(Checked):
 
     preset: str = field(
         default="quick",
-        metadata={"help": "defaults from recipes/configs: quick (minutes) or paper (hours)"},
+        metadata={"help": "defaults from recipes/configs: quick (minutes) or paper (large)"},
     )
     source_dataset: str = field(
         default="imdb",
