@@ -53,7 +53,12 @@ class BestModels:
 
 
 def _move_files(source: Path, destination: Path) -> None:
+    """Moves a model: its files and folders (of tokenizers), but for those of other models."""
     destination.mkdir(parents=True, exist_ok=True)
-    for file in list(source.iterdir()):
-        if file.is_file():
-            file.replace(destination / file.name)
+    for part in list(source.iterdir()):
+        if part == destination or (part / "run.json").exists():
+            continue
+        place = destination / part.name
+        if place.is_dir():
+            shutil.rmtree(place)
+        part.replace(place)

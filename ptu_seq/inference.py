@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
 
 import ptu_seq.models  # noqa: F401  registers this project's classes with AutoModel
 from ptu_seq.errors import UserError
+from ptu_seq.saved_models import load_model
 
 
 @dataclass(frozen=True)
@@ -65,25 +65,10 @@ class Classifier:
         Raises:
             UserError: if there is no such folder, or it holds no trained sequence classifier.
         """
-        _check_folder(name)
-        try:
-            model, loading = AutoModelForSequenceClassification.from_pretrained(
-                name, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-            )
-            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-        except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
-            what = "not a" if Path(name).is_dir() else "neither a folder nor a hub's"
-            reason = str(error).strip().partition("\n")[0].rstrip(".")
-            raise UserError(
-                f"--model {name}: {what} sequence classifier that can be loaded ({reason})."
-            ) from error
-        if loading["missing_keys"]:
-            raise UserError(
-                f"--model {name}: its weights lack {sorted(loading['missing_keys'])[0]}, so it was "
-                "not trained as a sequence classifier."
-            )
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
-        model = model.to(accelerator or "cpu").eval()
+        load_tokenizer = partial(AutoTokenizer.from_pretrained, trust_remote_code=False)
+        model, tokenizer = load_model(
+            name, AutoModelForSequenceClassification, load_tokenizer, "sequence classifier"
+        )
         return cls(model, tokenizer, bool(getattr(model.config, "is_pair", False)))
 
     @torch.inference_mode()
@@ -143,8 +128,12 @@ def classify_lines(
 
 
 @contextmanager
-def open_lines(path: str | None) -> Iterator[Iterator[str]]:
+def open_lines(path: str | None, argument: str = "--input") -> Iterator[Iterator[str]]:
     """The lines of a UTF-8 file, or of stdin if `path` is None, without their line ends.
+
+    Args:
+        path: the file.
+        argument: what names it on the command line, for messages.
 
     Raises:
         UserError: if the file cannot be opened, or a line is not UTF-8.
@@ -155,7 +144,7 @@ def open_lines(path: str | None) -> Iterator[Iterator[str]]:
     try:
         file = Path(path).open("rb")
     except OSError as error:
-        raise UserError(f"--input {path}: cannot be read: {error.strerror}.") from error
+        raise UserError(f"{argument} {path}: cannot be read: {error.strerror}.") from error
     with file:
         yield _decode(file, path)
 
@@ -192,17 +181,3 @@ def _best(classifier: Classifier, rows: list[tuple[str, ...]]) -> list[tuple[int
         return []
     best = classifier.probabilities(rows).max(dim=-1)
     return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-
-
-def _check_folder(name: str) -> None:
-    path = Path(name)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise UserError(
-                f"--model {name}: the folder holds no config.json; accepted is a folder written "
-                "by save_pretrained, such as runs/sentence_classification/model."
-            )
-    elif path.exists():
-        raise UserError(f"--model {name}: a file; accepted is the folder that holds the model.")
-    elif not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
-        raise UserError(f"--model {name}: there is no such folder.")

@@ -50,15 +50,18 @@ class Outcome:
     """What a finished job leaves.
 
     Args:
-        validation_score: accuracy, 0 to 1, of the weights kept.
-        score: accuracy on the test set; None of tuning jobs, which never see it.
+        validation_score: of the weights kept.
+        score: on the test set; None of tuning jobs, which never see it.
         steps: optimisation steps taken.
         seconds: wall-clock time of training.
         parameters: number "trained" and "total".
-        labels: the test set's.
-        predictions: for the test set, in its order.
+        labels: the test set's: classes, or reference translations.
+        predictions: for the test set, in its order: classes, or translations.
         gates: the gates of every site, if the method has units.
         model_dir: where the trained model was saved, if it was.
+        metric: what `score` is: "accuracy" (0 to 1), "bleu" or "chrf" (0 to 100).
+        details: further fields of the run's line in `results.jsonl`, such as the `scores` by other
+            metrics and their `signatures`.
     """
 
     validation_score: float
@@ -66,10 +69,12 @@ class Outcome:
     seconds: float
     parameters: dict[str, int]
     score: float | None = None
-    labels: list[int] = field(default_factory=list)
-    predictions: list[int] = field(default_factory=list)
+    labels: Sequence[int] | Sequence[str] = ()
+    predictions: Sequence[int] | Sequence[str] = ()
     gates: list[dict[str, Any]] | None = None
     model_dir: str | None = None
+    metric: str = "accuracy"
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 Runner = Callable[[Sequence[Job]], Iterator[tuple[Job, Outcome]]]

@@ -185,13 +185,14 @@ class Study:
             "target": job.cell.target,
             "size": job.cell.size,
             "seed": job.seed,
-            "metric": "accuracy",
+            "metric": outcome.metric,
             "score": outcome.score,
             "validation_score": outcome.validation_score,
             "setting": dict(job.setting),
             "steps": outcome.steps,
             "seconds": round(outcome.seconds, 2),
             "parameters": outcome.parameters,
+            **outcome.details,
             "config_hash": self.config_hash,
         }
         # Last, as it says that the run and its files are complete.

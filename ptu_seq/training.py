@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,23 +17,24 @@ from transformers import (
     EvalPrediction,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    PrinterCallback,
-    ProgressCallback,
     Trainer,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
 )
-from transformers.integrations import (
-    get_available_reporting_integrations,
-    get_reporting_integration_callbacks,
-)
-from transformers.utils import logging
 
 from ptu_seq.batches import Examples, pad
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
 from ptu_seq.ranges import Checked, Range
+from ptu_seq.trainer_setup import (
+    Progress,
+    Trained,
+    check_tracker,
+    common_arguments,
+    make_optimizer,
+    one_device,
+    quiet_transformers,
+    run,
+)
 
 EVALUATION_BATCH = 256
 
@@ -68,13 +67,13 @@ class TrainingOptions(Checked):
         default=32, metadata={"help": "examples in an optimisation step"}
     )
     epochs: Annotated[float, Range(0)] = field(
-        default=6.0, metadata={"help": "passes over a target's examples"}
+        default=12.0, metadata={"help": "passes over a target's examples"}
     )
     min_steps: Annotated[int, Range(1)] = field(
         default=400, metadata={"help": "optimisation steps at least, unless --max_steps is less"}
     )
     max_steps: Annotated[int, Range(1)] = field(
-        default=800, metadata={"help": "optimisation steps at most"}
+        default=1600, metadata={"help": "optimisation steps at most"}
     )
     evaluations: Annotated[int, Range(1)] = field(
         default=10, metadata={"help": "validation scores taken in training"}
@@ -105,27 +104,12 @@ class TrainingOptions(Checked):
                 f"--gradient_accumulation_steps is {self.gradient_accumulation_steps}, which does "
                 f"not divide --batch_size {self.batch_size} into equal parts."
             )
-        _check_tracker(self.report_to)
+        check_tracker(self.report_to)
 
     def steps(self, examples: int) -> int:
         """The step budget for so many training examples."""
         wanted = math.ceil(self.epochs * examples / self.batch_size)
         return min(max(wanted, self.min_steps), self.max_steps)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What training came to; the model holds the weights of its best evaluation.
-
-    Args:
-        validation_score: accuracy, 0 to 1, at the best evaluation.
-        steps: optimisation steps taken.
-        seconds: wall-clock time.
-    """
-
-    validation_score: float
-    steps: int
-    seconds: float
 
 
 def train(
@@ -155,41 +139,18 @@ def train(
         progress: whether to show a progress bar.
     """
     quiet_transformers()
-    steps = options.steps(len(training))
-    every = max(1, steps // options.evaluations)
-    cuda = torch.cuda.is_available()
     arguments = TrainingArguments(
-        output_dir=str(folder),
-        run_name=folder.name,
-        max_steps=steps,
         per_device_train_batch_size=options.batch_size // options.gradient_accumulation_steps,
         per_device_eval_batch_size=EVALUATION_BATCH,
-        gradient_accumulation_steps=options.gradient_accumulation_steps,
         lr_scheduler_type="linear",
-        warmup_steps=round(options.warmup_ratio * steps),
-        max_grad_norm=options.max_grad_norm,
         train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,
-        eval_strategy="steps",
-        eval_steps=every,
         save_strategy="best",
         save_total_limit=1,
         save_only_model=True,
         load_best_model_at_end=True,
-        metric_for_best_model="score",
-        greater_is_better=True,
-        logging_strategy="no" if options.report_to == "none" else "steps",
-        logging_steps=every,
-        report_to=options.report_to,
-        disable_tqdm=True,  # its bars are many; ours is one
-        bf16=cuda and torch.cuda.is_bf16_supported(including_emulation=False),
-        dataloader_pin_memory=cuda,
-        use_cpu=not cuda,
-        seed=seed,
-        log_level="error",
+        **common_arguments(options, steps=options.steps(len(training)), folder=folder, seed=seed),
     )
-    if arguments.n_gpu > 1:  # DataParallel would multiply the batch and slow small networks down
-        arguments._n_gpu = 1
+    one_device(arguments)
     trainer = Trainer(
         model=model,
         args=arguments,
@@ -197,21 +158,13 @@ def train(
         eval_dataset=validation,
         data_collator=partial(pad, pad_token_id=int(tokenizer.pad_token_id)),
         compute_metrics=_score,
-        optimizers=(
-            torch.optim.AdamW(
-                [dict(group) for group in parameter_groups],
-                weight_decay=options.weight_decay,
-                fused=True,
-            ),
-            None,
-        ),
-        callbacks=[EarlyStoppingCallback(options.patience), *([_Progress()] if progress else [])],
+        optimizers=(make_optimizer(parameter_groups, options.weight_decay), None),
+        callbacks=[
+            EarlyStoppingCallback(options.patience),
+            *([Progress(scale=100)] if progress else []),
+        ],
     )
-    trainer.remove_callback(PrinterCallback)
-    started = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - started
-    _end_tracking(options.report_to)
+    seconds = run(trainer, options.report_to)
     best = trainer.state.best_metric
     assert best is not None and trainer.state.best_model_checkpoint is not None
     shutil.rmtree(trainer.state.best_model_checkpoint)
@@ -235,54 +188,7 @@ def predict(model: nn.Module, tokenizer: PreTrainedTokenizerBase, examples: Exam
     return predictions.tolist()
 
 
-def quiet_transformers() -> None:
-    """Hides transformers' notes and bars from here on; ours say what matters."""
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
-class _Progress(ProgressCallback):
-    """A bar of optimisation steps, with the last validation score."""
-
-    def on_prediction_step(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    def on_log(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: Mapping[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if self.training_bar is not None and metrics:
-            self.training_bar.set_postfix_str(f"validation {100 * metrics['eval_score']:.1f}")
-
-
 def _score(prediction: EvalPrediction) -> dict[str, float]:
     logits = prediction.predictions
     logits = logits[0] if isinstance(logits, tuple) else logits
     return {"score": accuracy(prediction.label_ids, logits.argmax(-1))}
-
-
-def _end_tracking(tracker: str) -> None:
-    # Other trackers end with a training; this one would go on into the next.
-    wandb = sys.modules.get("wandb")
-    if tracker in ("wandb", "all") and wandb is not None:
-        wandb.finish()
-
-
-def _check_tracker(name: str) -> None:
-    if name in ("none", "all"):
-        return
-    try:
-        get_reporting_integration_callbacks(name)
-    except ValueError as error:  # transformers names those it knows
-        raise UserError(f"--report_to {name}: {error}") from error
-    if name not in get_available_reporting_integrations():
-        raise UserError(
-            f"--report_to {name}: it is not installed here; install it with pip, or give none."
-        )

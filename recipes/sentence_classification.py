@@ -21,6 +21,7 @@ from ptu_seq.classification_jobs import ClassificationJobs
 from ptu_seq.classification_source import SourceRecipe, prepare_source
 from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Outcome, Runner
 from ptu_seq.methods import METHODS, get_method
+from ptu_seq.models import PTUConfig
 from ptu_seq.ranges import Checked, Range
 from ptu_seq.report import format_table, read_results, write_figures, write_report, write_summary
 from ptu_seq.runner import JobRunner, default_workers
@@ -29,6 +30,9 @@ from ptu_seq.training import TrainingOptions
 from ptu_seq.transfer_data import load_transfer_data, short_name
 
 RECIPE = "sentence_classification"
+
+# What the units do where no flag and no setting says otherwise: part of a study's configuration.
+UNIT_DEFAULTS = ("candidate_init", "fine_tune_bias", "update_bias", "gate_dropout", "branch_loss")
 
 # As the literature reports an LSTM with all of the target's training data (recalled, unverified).
 YARDSTICKS = {
@@ -116,7 +120,7 @@ class NetworkArguments(Checked):
         default=8000, metadata={"help": "sentencepiece pieces, of the source's training text"}
     )
     max_length: Annotated[int, Range(2)] = field(
-        default=64, metadata={"help": "tokens read of each text"}
+        default=256, metadata={"help": "tokens read of each text"}
     )
 
     def shape(self) -> dict[str, Any]:
@@ -157,10 +161,10 @@ class SourceArguments(Checked):
         default=2e-3, metadata={"help": "Adam's, at its peak"}
     )
     source_epochs: Annotated[float, Range(0)] = field(
-        default=4.0, metadata={"help": "passes over its examples"}
+        default=10.0, metadata={"help": "passes over its examples"}
     )
     source_max_steps: Annotated[int, Range(1)] = field(
-        default=3000, metadata={"help": "optimisation steps at most"}
+        default=6000, metadata={"help": "optimisation steps at most"}
     )
     source_seed: Annotated[int, Range(0, 2**32 - 1)] = field(
         default=0, metadata={"help": "seed of the source network"}
@@ -181,7 +185,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     output_dir = Path(wanted.output_dir)
     configuration = {
         "network": asdict(network),
-        "units": asdict(units),
+        "units": {**{name: getattr(PTUConfig, name) for name in UNIT_DEFAULTS}, **asdict(units)},
+        # Every method's, so that results do not mix after one's grid has changed in the code.
+        "grids": {name: list(method.grid) for name, method in METHODS.items()},
         "source_training": asdict(source_arguments),
         "training": {k: v for k, v in asdict(training).items() if k != "report_to"},
     }

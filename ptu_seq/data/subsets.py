@@ -1,4 +1,4 @@
-"""Low-resource subsets: stratified by label, nested over sizes."""
+"""Low-resource subsets, nested over sizes; for classification also stratified by label."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ptu_seq.errors import UserError
 
 if TYPE_CHECKING:
     from ptu_seq.data.classification import ClassificationDataset
+    from ptu_seq.data.translation import TranslationDataset
 
 #: Fewest and most validation examples that a subset keeps (fewer only where there are not enough).
 MIN_VALIDATION = 100
@@ -78,14 +79,7 @@ def low_resource_subset(
     Raises:
         UserError: if `size` is larger than the training split, or not positive.
     """
-    available = len(dataset.train)
-    count = available if size == "all" else size
-    if count < 1 or count > available:
-        raise UserError(
-            f"Size {size} is not possible for {dataset.name!r}, which has {available} training "
-            f"examples: give a number from 1 to {available}, or 'all'."
-        )
-    validation_count = min(max(count, MIN_VALIDATION), MAX_VALIDATION, len(dataset.validation))
+    count, validation_count = _counts(dataset, size)
     train_order = stratified_order(dataset.train["label"][:], seed)
     validation_order = stratified_order(dataset.validation["label"][:], seed)
     return dataclasses.replace(
@@ -93,3 +87,47 @@ def low_resource_subset(
         train=dataset.train.select(train_order[:count]),
         validation=dataset.validation.select(validation_order[:validation_count]),
     )
+
+
+def translation_subset(
+    dataset: TranslationDataset, size: int | Literal["all"], seed: int
+) -> TranslationDataset:
+    """Cuts the training split to `size` pairs and scales the validation split with it.
+
+    Both are drawn at random and nested over sizes for the same seed: the 1,000 are among the 5,000.
+    The validation split keeps `min(max(size, 100), 1000)` pairs, or all it has if those are fewer;
+    the test split stays whole.
+
+    Args:
+        dataset: the data set to cut.
+        size: number of training pairs, or "all".
+        seed: draws the subset; different seeds give different ones.
+
+    Returns:
+        The subset; its training pairs stand in a fixed shuffled order.
+
+    Raises:
+        UserError: if `size` is larger than the training split, or not positive.
+    """
+    count, validation_count = _counts(dataset, size)
+    train_order = np.random.default_rng(seed).permutation(len(dataset.train))
+    validation_order = np.random.default_rng(seed).permutation(len(dataset.validation))
+    return dataclasses.replace(
+        dataset,
+        train=dataset.train.select(train_order[:count]),
+        validation=dataset.validation.select(validation_order[:validation_count]),
+    )
+
+
+def _counts(
+    dataset: ClassificationDataset | TranslationDataset, size: int | Literal["all"]
+) -> tuple[int, int]:
+    """How many training and validation examples a subset keeps."""
+    available = len(dataset.train)
+    count = available if size == "all" else size
+    if count < 1 or count > available:
+        raise UserError(
+            f"Size {size} is not possible for {dataset.name!r}, which has {available} training "
+            f"examples: give a number from 1 to {available}, or 'all'."
+        )
+    return count, min(max(count, MIN_VALIDATION), MAX_VALIDATION, len(dataset.validation))

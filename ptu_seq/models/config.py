@@ -76,8 +76,8 @@ class RNNConfig(LabelledConfig):
     pad_token_id: int = 0
 
     def __post_init__(self, **kwargs: Any) -> None:
-        _check_choice("rnn_type", self.rnn_type, get_args(RNNType))
-        _check_choice("pooling", self.pooling, get_args(Pooling))
+        check_choice("rnn_type", self.rnn_type, get_args(RNNType))
+        check_choice("pooling", self.pooling, get_args(Pooling))
         for name in ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"RNNConfig: {name} is {getattr(self, name)}; at least 1 needed.")
@@ -133,14 +133,14 @@ class PTUConfig(LabelledConfig):
     candidate_init: CandidateInit = "identity"
     fine_tune_bias: float = 0.0
     update_bias: float = 0.0
-    gate_dropout: float = 0.25
-    branch_loss: float = 0.5
+    gate_dropout: float = 0.0
+    branch_loss: float = 0.0
     source_hash: str | None = None
     include_source: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
         for site in self.sites:
-            _check_choice("sites", site, get_args(Site))
+            check_choice("sites", site, get_args(Site))
         self.sites = list(self.sites)
         super().__post_init__(**kwargs)
         _check_twins(self.source_config, self.target_config)
@@ -170,6 +170,7 @@ def _check_twins(source: RNNConfig, target: RNNConfig) -> None:
             )
 
 
-def _check_choice(name: str, value: str, accepted: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, accepted: tuple[str, ...]) -> None:
+    """Raises ValueError, naming the field and what it accepts, for any other value."""
     if value not in accepted:
         raise ValueError(f"{name} is {value!r}; accepted are {', '.join(accepted)}.")

@@ -48,20 +48,26 @@ def read_batch(
     padding = config.pad_token_id
     mask = input_ids != padding if attention_mask is None else attention_mask.bool()
     if not config.is_pair:
-        return _sentences(input_ids, mask, padding)
+        return read_sentences(input_ids, mask, padding)
     if token_type_ids is None:
         raise ValueError(
             "This model reads pairs: token_type_ids are needed, 0 at the premise and 1 at the "
             "hypothesis; the tokenizer gives them for tokenizer(premise, hypothesis)."
         )
     sides = torch.cat([mask & (token_type_ids == 0), mask & (token_type_ids == 1)])
-    ids, mask, lengths = _sentences(torch.cat([input_ids, input_ids]), sides, padding)
+    ids, mask, lengths = read_sentences(torch.cat([input_ids, input_ids]), sides, padding)
     longest = int(lengths.max())  # about half of each row: the other side's place
     return Batch(ids[:, :longest], mask[:, :longest], lengths)
 
 
-def _sentences(ids: Tensor, kept: Tensor, padding: int) -> Batch:
-    """The kept tokens of each row, moved to its front in their order."""
+def read_sentences(ids: Tensor, kept: Tensor, padding: int) -> Batch:
+    """The kept tokens of each row, moved to its front in their order.
+
+    Args:
+        ids: tokens, `(sentences, length)`.
+        kept: true at those that are read; a row without any is read as one padding token.
+        padding: the token that fills up what is left.
+    """
     order = kept.logical_not().int().argsort(dim=1, stable=True)
     lengths = kept.sum(1).clamp(min=1)
     mask = torch.arange(ids.shape[1], device=ids.device) < lengths.unsqueeze(1)

@@ -34,7 +34,7 @@ from ptu_seq.unit import PTU, Pin, PTUGates
 Init = Literal["source", "random"]
 
 
-class PTUForSequenceClassification(ModelWithSource):
+class PTUForSequenceClassification(ModelWithSource[RNNForSequenceClassification]):
     r"""A target classifier that draws on a frozen source at every layer through units.
 
     Units sit after the embedding, after each recurrent layer (and direction), and on the logits.
@@ -61,6 +61,7 @@ class PTUForSequenceClassification(ModelWithSource):
     """
 
     config_class = PTUConfig
+    source_class = RNNForSequenceClassification
     config: PTUConfig
     accepts_loss_kwargs = True
 

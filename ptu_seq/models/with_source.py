@@ -4,40 +4,42 @@ from __future__ import annotations
 
 import copy
 import os
-from typing import Any, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from torch import Tensor
 
-from ptu_seq.models.classifier import RNNForSequenceClassification
-from ptu_seq.models.config import PTUConfig
+from ptu_seq.models.config import LabelledConfig
 from ptu_seq.models.safetensors_model import SafetensorsModel
 from ptu_seq.source import FrozenSource, content_hash
 
+Network = TypeVar("Network", bound=SafetensorsModel)
 #: A source network, or the folder or hub name to load it from.
-GivenSource = RNNForSequenceClassification | str | os.PathLike[str]
+GivenSource = SafetensorsModel | str | os.PathLike[str]
 
 
-def describe_source(network: RNNForSequenceClassification) -> dict[str, Any]:
-    """The fields of :class:`PTUConfig` that tell of a source: shape, labels, type and hash."""
-    labels = {str(i): label for i, label in enumerate(network.config.label_names)}  # as in JSON
-    dtype = str(network.dtype).removeprefix("torch.")
-    return {
-        "source_network": {**network.config.shape, "id2label": labels, "dtype": dtype},
-        "source_hash": content_hash(network),
-    }
+def describe_source(network: SafetensorsModel) -> dict[str, Any]:
+    """The fields of a configuration that tell of a source: shape, labels, type and hash."""
+    described = {**network.config.shape, "dtype": str(network.dtype).removeprefix("torch.")}
+    if isinstance(network.config, LabelledConfig):
+        labels = enumerate(network.config.label_names)
+        described["id2label"] = {str(i): label for i, label in labels}  # as in JSON
+    return {"source_network": described, "source_hash": content_hash(network)}
 
 
-class ModelWithSource(SafetensorsModel):
+class ModelWithSource(SafetensorsModel, Generic[Network]):
     """A model that holds a frozen network as `source`: saving, loading and verifying it.
 
     The configuration records the content hash of the source's weights and their type. A saved
-    model is self-contained, or leaves the source out and asks for it on loading.
+    model is self-contained, or leaves the source out and asks for it on loading. A subclass names
+    the source's class, and its configuration has `source_config`, `source_hash` and
+    `include_source`.
     """
 
-    config: PTUConfig
-    source: FrozenSource[RNNForSequenceClassification]
+    source_class: ClassVar[type[SafetensorsModel]]
+    config: Any
+    source: FrozenSource[Network]
 
-    def __init__(self, config: PTUConfig) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__(config)
         if not config.include_source:
             self._keys_to_ignore_on_load_missing = [r"^source\."]
@@ -117,12 +119,12 @@ class ModelWithSource(SafetensorsModel):
             if not self._source_was_cast():  # else the hash cannot be compared
                 self._verify(self.source.network, f"{name} holds")
             return
-        if not isinstance(given, RNNForSequenceClassification):
-            given = RNNForSequenceClassification.from_pretrained(given)
+        if not isinstance(given, SafetensorsModel):
+            given = self.source_class.from_pretrained(given)
         self._verify(given, f"{name} was given")
         self.source.network.load_state_dict(given.state_dict())
 
-    def _verify(self, network: RNNForSequenceClassification, what: str) -> None:
+    def _verify(self, network: SafetensorsModel, what: str) -> None:
         found, recorded = content_hash(network), self.config.source_hash
         if recorded is not None and found != recorded:
             raise ValueError(

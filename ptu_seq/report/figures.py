@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptu_seq.report.results import Result, Size, cell_key, is_ptu, order_sizes, read_gates
-from ptu_seq.report.tables import cell_label, methods_of, score_rows
+from ptu_seq.report.tables import cell_label, methods_of, metric_of, score_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,15 +80,15 @@ def plot_scores(summary: Summary, path: str | Path) -> Path:
     panels: dict[str, list[dict[str, Any]]] = {}
     for (source, target, _), row in score_rows(summary):
         panels.setdefault(cell_label(summary, source, target), []).extend(row.values())
-    methods = methods_of(summary)
+    methods, metric = methods_of(summary), metric_of(summary)
     styles = _method_styles(methods)
     figure, axes, columns = _panels(list(panels), height=3.1)
     for ax, cells in zip(axes, panels.values(), strict=True):
-        _score_panel(ax, cells, styles)
+        _score_panel(ax, cells, styles, metric.scale)
     for ax in axes[::columns]:
-        ax.set_ylabel(f"test {summary['metric'].replace('_', ' ')} (%)")
+        ax.set_ylabel(f"test {metric.axis}")
     for ax in axes[-columns:]:
-        ax.set_xlabel("training examples of the target")
+        ax.set_xlabel(f"training {metric.task.examples} of the {metric.task.target}")
     return _save(figure, [Line2D([], [], label=m, **styles[m]) for m in methods], path)
 
 
@@ -121,7 +121,7 @@ def plot_gates(gates: Mapping[str, Sequence[Sites]], path: str | Path) -> Path:
 
 
 def _score_panel(
-    ax: Axes, cells: Sequence[dict[str, Any]], styles: Mapping[str, dict[str, Any]]
+    ax: Axes, cells: Sequence[dict[str, Any]], styles: Mapping[str, dict[str, Any]], scale: float
 ) -> None:
     sizes = order_sizes(cell["size"] for cell in cells)
     at = _size_positions(sizes)
@@ -134,8 +134,8 @@ def _score_panel(
         # Methods stand side by side, so that their bars do not hide each other.
         dodge = 10 ** ((i - (len(styles) - 1) / 2) * 0.018 * span)
         x = [at[size] * dodge for size in here]
-        y = [100 * own[size]["mean"] for size in here]
-        std = [100 * (own[size]["std"] or 0.0) for size in here]
+        y = [scale * own[size]["mean"] for size in here]
+        std = [scale * (own[size]["std"] or 0.0) for size in here]
         solid = [k for k, size in enumerate(here) if size != "all"]
         line = {"color": style["color"], "linewidth": style["linewidth"], "zorder": style["zorder"]}
         ax.plot(x, y, linestyle=(0, (1, 1.6)), **line)

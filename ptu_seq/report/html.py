@@ -5,20 +5,24 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from ptu_seq.errors import UserError
+from ptu_seq.report.metrics import Task
 from ptu_seq.report.tables import (
-    COMPARISON_HEADER,
-    COMPARISON_NOTE,
     best_methods,
     caption,
     cell_label,
+    comparison_header,
+    comparison_note,
     comparison_row,
+    further_scores,
     methods_of,
+    metric_of,
     most_seeds,
     score_rows,
     score_text,
@@ -26,22 +30,23 @@ from ptu_seq.report.tables import (
 
 Summary = dict[str, Any]
 
-# File name: heading, alternative text, caption.
+# File name: heading, alternative text, caption; words in braces are fields of the task.
 FIGURES = {
     "scores.png": (
         "Score against size",
-        "Line chart of the test score against the number of training examples, a panel for each "
-        "target and a line for each method. The table of scores above holds the same numbers.",
+        "Line chart of the test score against the number of training {examples}, a panel for "
+        "each {target} and a line for each method. The table of scores above holds the same "
+        "numbers.",
         "Means over seeds; bars show one standard deviation. “all” is not to scale.",
     ),
     "gates.png": (
         "What the gates learned",
         "Distribution, mean and standard deviation of the fine-tune gate and the update gate at "
-        "each site, a panel for each target and size.",
-        "Over neurons, positions, test examples and seeds. Fine-tune gate: 0 keeps the source’s "
-        "activation as it is, 1 replaces it by its re-tuned candidate. Update gate: 0 passes the "
-        "target’s own activation on, 1 passes the source’s. (The equations behind the gates are "
-        "this project’s reconstruction of the paper.)",
+        "each site, a panel for each {target} and size.",
+        "Over neurons, positions, test {examples} and seeds. Fine-tune gate: 0 keeps the "
+        "{source}’s activation as it is, 1 replaces it by its re-tuned candidate. Update gate: 0 "
+        "passes the {target}’s own activation on, 1 passes the {source}’s. (The "
+        "equations behind the gates are this project’s reconstruction of the paper.)",
     ),
 }
 
@@ -69,7 +74,8 @@ h2 { font-size: 1.2rem; margin: 2.8rem 0 .6rem; }
 p { margin: .5rem 0; }
 .answer { font-size: clamp(1.2rem, 3.6vw, 1.65rem); line-height: 1.35; font-weight: 600;
   text-wrap: pretty; }
-.note, figcaption { color: var(--muted); font-size: .9rem; max-width: 46rem; }
+.note, figcaption { color: var(--muted); font-size: .9rem; max-width: 46rem;
+  overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; background: var(--card); border: 1px solid var(--line);
   border-radius: .6rem; margin: .9rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem;
@@ -121,11 +127,13 @@ def write_report(output_dir: str | Path) -> Path:
         raise UserError(f"{output_dir}: there is no summary.json to report on.") from None
     except ValueError as error:
         raise UserError(f"{output_dir / 'summary.json'}: not complete JSON ({error}).") from None
+    task = metric_of(summary).task
     sections = [
         _scores(summary),
-        _figure(output_dir, "scores.png"),
+        _figure(output_dir, "scores.png", task),
+        _further_scores(summary),
         _comparisons(summary),
-        _figure(output_dir, "gates.png"),
+        _figure(output_dir, "gates.png", task),
         _command(summary),
         _runs(summary),
         _pairs("Configuration", summary.get("configuration", {})),
@@ -142,7 +150,7 @@ def write_report(output_dir: str | Path) -> Path:
 
 
 def _scores(summary: Summary) -> str:
-    methods, seeds = methods_of(summary), most_seeds(summary)
+    methods, seeds, metric = methods_of(summary), most_seeds(summary), metric_of(summary)
     rows = []
     for (source, target, size), row in score_rows(summary):
         best = best_methods(row)
@@ -150,11 +158,25 @@ def _scores(summary: Summary) -> str:
             _td(cell_label(summary, source, target), "text")
             + _td(size, "text")
             + "".join(
-                _td(score_text(row.get(m), seeds), "best" if m in best else "") for m in methods
+                _td(score_text(metric, row.get(m), seeds), "best" if m in best else "")
+                for m in methods
             )
         )
     note = f"{caption(summary)} The highest mean of each row stands out."
-    return _section("Scores", _note(note) + _table(["target", "size", *methods], rows, text=2))
+    table = _table([metric.task.target, "size", *methods], rows, text=2)
+    return _section("Scores", _note(note) + table)
+
+
+def _further_scores(summary: Summary) -> str:
+    further = further_scores(summary)
+    if further is None:
+        return ""
+    rows = [
+        "".join(_td(text, "text" if i < 3 else "") for i, text in enumerate(row))
+        for row in further.rows
+    ]
+    body = _note(further.note) + _table(further.header, rows, text=3)
+    return _section("By every metric", body + "".join(map(_note, further.signatures)))
 
 
 def _comparisons(summary: Summary) -> str:
@@ -166,15 +188,15 @@ def _comparisons(summary: Summary) -> str:
         ahead = comparison["difference"] > 0
         classes = ["text"] * 3 + ["best" if ahead and "*" in text else "" for text in texts[3:]]
         rows.append("".join(_td(text, cls) for text, cls in zip(texts, classes, strict=True)))
-    body = _note(COMPARISON_NOTE) + _table(COMPARISON_HEADER, rows, text=3)
+    body = _note(comparison_note(summary)) + _table(comparison_header(summary), rows, text=3)
     return _section("Is the difference more than chance?", body)
 
 
-def _figure(output_dir: Path, name: str) -> str:
+def _figure(output_dir: Path, name: str, task: Task) -> str:
     path = output_dir / "figures" / name
     if not path.exists():
         return ""
-    heading, alternative, text = FIGURES[name]
+    heading, alternative, text = (part.format_map(asdict(task)) for part in FIGURES[name])
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     return _section(
         heading,
@@ -190,7 +212,8 @@ def _command(summary: Summary) -> str:
 
 def _runs(summary: Summary) -> str:
     """What each cell's runs took, and the setting chosen for them."""
-    header = ["target", "size", "method", "seeds", "validation", "steps", "seconds", "trained"]
+    metric = metric_of(summary)
+    header = ["size", "method", "seeds", "validation", "steps", "seconds", "trained", "setting"]
     rows = []
     for cell in summary["cells"]:
         validation, parameters = cell["validation_mean"], cell["parameters"] or {}
@@ -199,16 +222,16 @@ def _runs(summary: Summary) -> str:
             + _td(cell["size"], "text")
             + _td(cell["method"], "text")
             + _td(len(cell["seeds"]))
-            + _td("–" if validation is None else f"{100 * validation:.1f}")
+            + _td("–" if validation is None else metric.text(validation))
             + _td(_number(cell["steps_mean"], 0))
             + _td(_number(cell["seconds_mean"], 1))
             + _td(_number(parameters.get("trained"), 0))
             + _td(_plain(cell["setting"] or {}), "text wrap")
         )
     body = _note(
-        "Means over seeds of the validation score (percent), training steps and seconds; the "
-        "number of trained parameters; the setting chosen on validation."
-    ) + _table([*header, "setting"], rows, text=3, last_text=True)
+        f"Means over seeds of the validation score ({metric.range}), training steps and seconds; "
+        "the number of trained parameters; the setting chosen on validation."
+    ) + _table([metric.task.target, *header], rows, text=3, last_text=True)
     return f"<details><summary>Runs and settings</summary>{body}</details>"
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 Result = dict[str, Any]
 Size = int | str
+Predictions = list[int] | list[str]
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +50,11 @@ def read_results(output_dir: str | Path) -> list[Result]:
     return list(results.values())
 
 
-def read_predictions(output_dir: str | Path, run_id: str) -> tuple[list[int], list[int]] | None:
-    """Labels and predictions of one run over its target's test set; None if not complete."""
+def read_predictions(output_dir: str | Path, run_id: str) -> tuple[Predictions, Predictions] | None:
+    """Labels and predictions of one run over its target's test set; None if not complete.
+
+    Both are classes, or texts where the run translates.
+    """
     content = _read_json(Path(output_dir) / "predictions" / f"{run_id}.json")
     if content is None or not {"labels", "predictions"} <= content.keys():
         return None

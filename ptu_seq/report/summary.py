@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import compare, summarise_scores
+from ptu_seq.report.metrics import ExampleTest, Metric, get_metric
 from ptu_seq.report.results import (
     Result,
     cell_key,
@@ -80,10 +81,12 @@ def build_summary(results: Sequence[Result], recipe: str, output_dir: str | Path
         - `headline`: the answer in a sentence
         - `cells`: one for each source, target, size and method, with `scores` in the order of
           `seeds`, `mean`, `std` and `interval` (null for one seed), and means over seeds of the
-          validation score, steps and seconds
+          validation score, steps and seconds; where runs have several scores, `scores_mean` and
+          the `signatures` of each
         - `comparisons`: `ptu`, alone and with companions, against each method before it in the
-          table; the fields are those of :class:`~ptu_seq.evaluation.Comparison`. Scores and
-          differences are shares (0.731), not percent.
+          table; the fields are those of :class:`~ptu_seq.evaluation.Comparison`, and the
+          `signature` of sacrebleu's test for translations. Scores and differences are as the
+          metric gives them: accuracy as a share (0.731), BLEU from 0 to 100.
         - `environment`: versions and machine
 
     Raises:
@@ -97,6 +100,7 @@ def build_summary(results: Sequence[Result], recipe: str, output_dir: str | Path
             f"{output_dir}: results.jsonl mixes the metrics {', '.join(metrics)}; "
             "use one output folder for each."
         )
+    metric = get_metric(metrics[0])
     cells: list[Cell] = []
     comparisons: list[dict[str, Any]] = []
     for group in _groups(results):
@@ -108,19 +112,19 @@ def build_summary(results: Sequence[Result], recipe: str, output_dir: str | Path
             for i, method in enumerate(methods)
             if is_ptu(method)
             for against in methods[:i]
-            if (comparison := _comparison(runs[method], runs[against], Path(output_dir)))
+            if (comparison := _comparison(runs[method], runs[against], metric, Path(output_dir)))
         ]
     return {
         "recipe": recipe,
         "metric": metrics[0],
-        "headline": headline(cells),
+        "headline": headline(cells, metric),
         "cells": cells,
         "comparisons": comparisons,
         "environment": environment(),
     }
 
 
-def headline(cells: Sequence[Cell]) -> str:
+def headline(cells: Sequence[Cell], metric: Metric) -> str:
     """What the cells say about `ptu`, in a sentence computed from their means."""
     tables: dict[tuple[Any, ...], dict[str, float]] = {}
     for cell in cells:
@@ -134,18 +138,19 @@ def headline(cells: Sequence[Cell]) -> str:
     )
     noun = "cell" if len(tables) == 1 else "cells"
     sentence = f"ptu has the highest mean in {best} of {len(tables)} {noun}"
+    rivals = metric.task.rivals
     gains = [
-        100 * (means["ptu"] - max(means["frozen"], means["fine_tune"]))
+        metric.scale * (means["ptu"] - max(means[rival] for rival in rivals))
         for means in tables.values()
-        if {"frozen", "fine_tune"} <= means.keys()
+        if means.keys() >= set(rivals)
     ]
     if not gains:
         return f"{sentence}."
     average = sum(gains) / len(gains)
     verb = "loses" if round(average, 2) < 0 else "gains"
     return (
-        f"{sentence}; against the better of frozen and fine_tune it {verb} "
-        f"{abs(average):.2f} points on average (worst {min(gains):+.2f})."
+        f"{sentence}; against the better of {' and '.join(rivals)} it {verb} "
+        f"{abs(average):.2f} {metric.unit} on average (worst {min(gains):+.2f})."
     )
 
 
@@ -188,11 +193,26 @@ def _cell(runs: Sequence[Result]) -> Cell:
         "seconds_mean": _mean(runs, "seconds"),
         "parameters": runs[0].get("parameters"),
         "setting": runs[0].get("setting"),
+        **_further_scores(runs),
+    }
+
+
+def _further_scores(runs: Sequence[Result]) -> dict[str, Any]:
+    """Means of the runs' `scores`, and how each was taken; nothing where runs have but one."""
+    scores = [run["scores"] for run in runs if run.get("scores")]
+    if not scores:
+        return {}
+    signatures = [run.get("signatures", {}) for run in runs if run.get("scores")]
+    if any(one != signatures[0] for one in signatures):
+        logger.warning("%s: scores with different signatures are averaged.", _place(runs[0]))
+    return {
+        "scores_mean": {name: _mean(scores, name) for name in scores[0]},
+        "signatures": signatures[0],
     }
 
 
 def _comparison(
-    ours: Mapping[Any, Result], theirs: Mapping[Any, Result], output_dir: Path
+    ours: Mapping[Any, Result], theirs: Mapping[Any, Result], metric: Metric, output_dir: Path
 ) -> dict[str, Any] | None:
     """`ours` against `theirs`, both runs by seed, over the seeds they share; None if none."""
     seeds = sorted(ours.keys() & theirs.keys())
@@ -200,37 +220,41 @@ def _comparison(
         return None
     pairs = [(ours[seed], theirs[seed]) for seed in seeds]
     first = pairs[0][0]
-    result = compare(
-        [a["score"] for a, _ in pairs],
-        [b["score"] for _, b in pairs],
-        *(_paired_predictions(pairs, output_dir) if first["metric"] == "accuracy" else ()),
-    )
+    result = compare([a["score"] for a, _ in pairs], [b["score"] for _, b in pairs])
+    test = _test_over_examples(pairs, metric, output_dir)
+    if test is not None:
+        result = replace(result, p_value=test.p_value, interval=test.interval)
+    signature = None if test is None else test.signature
     return {
         **{field: first[field] for field in ("source", "target", "size", "method")},
         "against": pairs[0][1]["method"],
         **asdict(result),
+        **({} if signature is None else {"signature": signature}),
     }
 
 
-def _paired_predictions(
-    pairs: Sequence[tuple[Result, Result]], output_dir: Path
-) -> tuple[list[int], list[list[int]], list[list[int]]] | tuple[()]:
-    """Labels and both methods' predictions; nothing unless all runs saw the same test set."""
+def _test_over_examples(
+    pairs: Sequence[tuple[Result, Result]], metric: Metric, output_dir: Path
+) -> ExampleTest | None:
+    """The metric's test on both methods' predictions; None unless all saw the same test set."""
+    if metric.test is None:
+        return None
     read = [[read_predictions(output_dir, run["run_id"]) for run in pair] for pair in pairs]
     found = [one for pair in read for one in pair if one is not None]
-    first, second = pairs[0]
-    where = (
-        f"{first['source']} to {first['target']}, size {first['size']}, "
-        f"{first['method']} against {second['method']}"
-    )
+    where = f"{_place(pairs[0][0])} against {pairs[0][1]['method']}"
     if len(found) < 2 * len(pairs):
         logger.warning("%s: predictions are missing; no test over examples.", where)
-        return ()
+        return None
     labels = found[0][0]
     if any(one[0] != labels for one in found):
         logger.warning("%s: the runs' test sets differ; no test over examples.", where)
-        return ()
-    return labels, [one[1] for one in found[::2]], [one[1] for one in found[1::2]]
+        return None
+    return metric.test(labels, [one[1] for one in found[::2]], [one[1] for one in found[1::2]])
+
+
+def _place(run: Result) -> str:
+    """Which cell a run belongs to, for a warning."""
+    return f"{run['source']} to {run['target']}, size {run['size']}, {run['method']}"
 
 
 def _mean(runs: Sequence[Result], field: str) -> float | None:

@@ -1,4 +1,4 @@
-"""A saved classifier of a few hundred parameters."""
+"""Saved classifiers and a translator of a few hundred parameters."""
 
 from pathlib import Path
 
@@ -6,6 +6,9 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+from ptu_seq.data import TokenizerPair, train_vocabulary
+from ptu_seq.models import RNNForConditionalGeneration, Seq2SeqConfig
 
 WORDS = ["<pad>", "<unk>", "good", "bad", "film", "the", "a", "very"]
 
@@ -44,3 +47,24 @@ def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_pair_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a classifier of premise and hypothesis."""
     return save_tiny_classifier(tmp_path_factory.mktemp("pair"), is_pair=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_translator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a translator with random weights, of letters into letters."""
+    letters = "a b c d e f"
+    tokenizer = train_vocabulary(
+        [letters, letters[::-1], letters[6:], letters[4:-2]] * 9,
+        17,
+        model_type="bpe",
+        byte_fallback=False,
+        max_length=24,
+    )
+    folder = tmp_path_factory.mktemp("translator")
+    TokenizerPair(tokenizer, tokenizer).save(folder)
+    torch.manual_seed(3)
+    config = Seq2SeqConfig(
+        vocab_size=len(tokenizer), embedding_size=8, hidden_size=8, embedding_std=2.0
+    )
+    RNNForConditionalGeneration(config).save_pretrained(folder)
+    return folder

@@ -113,6 +113,34 @@ def test_a_run_leaves_its_line_and_files(start: Start):
     assert read_json(gates[0]) == {"sites": [{"site": "rnn"}]}
 
 
+def test_a_run_that_translates_leaves_texts_and_further_fields(start: Start):
+    details = {"scores": {"bleu": 21.5, "chrf": 48.0}, "signatures": {"bleu": "tok:13a"}}
+    outcome = Outcome(
+        20.0,
+        7,
+        0.123,
+        {"trained": 1, "total": 2},
+        score=21.5,
+        labels=["A caf\u00e9."],
+        predictions=["A cafe\u0301."],
+        metric="bleu",
+        details=details,
+    )
+    study = start()
+    study.run(
+        cells(methods=["frozen"]),
+        GRIDS,
+        range(1),
+        lambda jobs: ((job, outcome) for job in jobs),
+        lambda job, outcome: None,
+    )
+    (line,) = read_lines(study.output_dir / "results.jsonl")
+    assert (line["metric"], line["score"], line["validation_score"]) == ("bleu", 21.5, 20.0)
+    assert {name: line[name] for name in details} == details
+    predictions = read_json(study.output_dir / "predictions" / f"{line['run_id']}.json")
+    assert predictions == {"labels": ["A caf\u00e9."], "predictions": ["A cafe\u0301."]}
+
+
 def test_a_rerun_does_only_what_is_missing(start: Start):
     run(start(), cells(), seeds=2)
     assert run(start(), cells(), seeds=2) == []

@@ -14,7 +14,7 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Trainer
 
-from ptu_seq import training
+from ptu_seq import trainer_setup
 from ptu_seq.batches import Examples, pad
 from ptu_seq.data import train_tokenizer
 from ptu_seq.errors import UserError
@@ -125,7 +125,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> type[Steps]:
     class Noted(Steps):
         rates, norms = [], []
 
-    monkeypatch.setattr(training.torch.optim, "AdamW", Noted)
+    monkeypatch.setattr(torch.optim, "AdamW", Noted)
     return Noted
 
 
@@ -309,7 +309,7 @@ def test_options_out_of_range_are_named(options, message):
 
 
 def test_a_tracker_must_be_installed(monkeypatch):
-    monkeypatch.setattr(training, "get_available_reporting_integrations", lambda: ["wandb"])
+    monkeypatch.setattr(trainer_setup, "get_available_reporting_integrations", lambda: ["wandb"])
     assert TrainingOptions(report_to="wandb").report_to == "wandb"
     with pytest.raises(UserError, match="--report_to tensorboard: it is not installed"):
         TrainingOptions(report_to="tensorboard")

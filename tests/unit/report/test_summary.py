@@ -8,6 +8,7 @@ import pytest
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import paired_bootstrap, paired_seed_test
 from ptu_seq.report import read_results, write_summary
+from ptu_seq.report.metrics import get_metric
 from ptu_seq.report.summary import headline
 
 
@@ -186,11 +187,12 @@ def cells(*rows: dict[str, float]) -> list[dict]:
     ],
 )
 def test_headline_is_computed_from_the_means(rows, sentence):
-    assert headline(cells(*rows)) == sentence
+    assert headline(cells(*rows), get_metric("accuracy")) == sentence
 
 
 def test_headline_without_anything_to_compare():
-    assert "nothing to compare" in headline(cells({"ptu": 0.7}, {"frozen": 0.7, "scratch": 0.6}))
+    rows = cells({"ptu": 0.7}, {"frozen": 0.7, "scratch": 0.6})
+    assert "nothing to compare" in headline(rows, get_metric("accuracy"))
 
 
 def test_runs_are_left_as_they_were(full_run):

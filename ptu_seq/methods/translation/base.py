@@ -1,0 +1,136 @@
+"""What a transfer method of translation is: what a child takes from its parent, what it trains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from ptu_seq.methods.base import Setting, split_by_rate
+from ptu_seq.models import RNNForConditionalGeneration, Seq2SeqConfig
+
+#: Fields of `Seq2SeqConfig` that a setting may have under the same name.
+REGULARISERS = (
+    "embedding_dropout",
+    "hidden_dropout",
+    "word_dropout",
+    "variational_dropout",
+    "label_smoothing",
+)
+
+
+@dataclass(frozen=True)
+class TranslationTask:
+    """What a method is told of the child's pair of languages.
+
+    Args:
+        vocab_size: tokens that the child's encoder reads.
+        decoder_vocab_size: tokens that its decoder writes.
+        encoder_mapping: the parent's id of each of the child's source tokens, -1 where the parent
+            does not know it, `(vocab_size,)`; None where both read the same vocabulary.
+        decoder_mapping: the same of target tokens, `(decoder_vocab_size,)`.
+        network: further fields of :class:`ptu_seq.models.Seq2SeqConfig` in which children differ
+            from their parent, whatever the method.
+        unit_options: fields of :class:`ptu_seq.models.PTUSeq2SeqConfig` that hold for all units.
+    """
+
+    vocab_size: int
+    decoder_vocab_size: int
+    encoder_mapping: Tensor | None = None
+    decoder_mapping: Tensor | None = None
+    network: Mapping[str, Any] = field(default_factory=dict)
+    unit_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def unknown_target_tokens(self) -> Tensor | None:
+        """True at the target tokens that the parent does not know; None if it knows them all."""
+        if self.decoder_mapping is None:
+            return None
+        unknown = self.decoder_mapping < 0
+        return unknown if bool(unknown.any()) else None
+
+
+class TranslationMethod(ABC):
+    """One way to learn a child's pair of languages given a trained parent.
+
+    Attributes:
+        name: what flags, files and tables call it.
+        grid: the settings that are tried on validation data, at most four, every method's own;
+            each has a "learning_rate" (Adam's, at its peak) and may have any of `REGULARISERS`.
+    """
+
+    name: ClassVar[str]
+    grid: ClassVar[tuple[Setting, ...]]
+
+    @abstractmethod
+    def build(
+        self, parent: RNNForConditionalGeneration, task: TranslationTask, setting: Setting
+    ) -> PreTrainedModel:
+        """The model before training; the parent itself is not changed."""
+
+    def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
+        """What the optimiser trains, and at which learning rates."""
+        return split_by_rate(model, [], setting["learning_rate"])
+
+
+def child_fields(task: TranslationTask, setting: Setting) -> dict[str, Any]:
+    """Fields of `Seq2SeqConfig` in which a child differs from its parent."""
+    regularisers = {name: setting[name] for name in REGULARISERS if name in setting}
+    sizes = {"vocab_size": task.vocab_size, "decoder_vocab_size": task.decoder_vocab_size}
+    return {**task.network, **regularisers, **sizes}
+
+
+def new_child(
+    parent: RNNForConditionalGeneration, task: TranslationTask, setting: Setting, **changes: Any
+) -> RNNForConditionalGeneration:
+    """A network of the parent's shape for the child's vocabularies, with new weights."""
+    shape = {**parent.config.shape, **child_fields(task, setting), **changes}
+    return RNNForConditionalGeneration(Seq2SeqConfig(**shape))
+
+
+def with_own_source_embedding(parent: RNNForConditionalGeneration) -> dict[str, Any]:
+    """Fields that give a child source embeddings apart from the target's, which stay frozen."""
+    return {"tie_embeddings": "decoder"} if parent.config.tie_embeddings == "all" else {}
+
+
+def freeze_target_embeddings(model: RNNForConditionalGeneration, task: TranslationTask) -> None:
+    """Freezes the target's embeddings and output layer, but for tokens that the parent lacks."""
+    unknown = task.unknown_target_tokens
+    for parameter in target_embeddings(model):
+        if unknown is None:
+            parameter.requires_grad_(False)
+        else:
+            _train_only(parameter, unknown)
+
+
+def target_embeddings(model: RNNForConditionalGeneration) -> list[nn.Parameter]:
+    """The weights that have a row for each target token, tied ones once."""
+    decoder = model.decoder
+    rows = [*decoder.embedding.parameters(), *decoder.output.parameters()]
+    return list({id(parameter): parameter for parameter in rows}.values())
+
+
+def without_decay(
+    model: RNNForConditionalGeneration, groups: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The groups with the target's embeddings apart, in which frozen rows must not decay."""
+    apart = {id(parameter) for parameter in target_embeddings(model)}
+    divided = []
+    for group in groups:
+        inside = [p for p in group["params"] if id(p) in apart]
+        outside = [p for p in group["params"] if id(p) not in apart]
+        divided += [{**group, "params": outside}] if outside else []
+        divided += [{**group, "params": inside, "weight_decay": 0.0}] if inside else []
+    return divided
+
+
+def _train_only(parameter: nn.Parameter, rows: Tensor) -> None:
+    # Where gradients are 0 from the first step on, Adam leaves a row as it is, to the bit.
+    def mask(gradient: Tensor) -> Tensor:
+        return gradient * rows.to(gradient).view(-1, *[1] * (gradient.dim() - 1))
+
+    parameter.register_hook(mask)

@@ -1,0 +1,92 @@
+"""The encoder: stacked bidirectional recurrent layers over packed sentences."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from ptu_seq.models.dropout import EmbeddingDropout, SequenceDropout
+from ptu_seq.models.encoding import Batch, leave_rnn
+from ptu_seq.models.seq2seq_config import Seq2SeqConfig
+from ptu_seq.models.seq2seq_layers import Layers, embed, named, recur
+from ptu_seq.nn.gated import OnGates
+from ptu_seq.nn.layout import Sequences
+from ptu_seq.nn.recurrence import State
+
+
+class Encoded(NamedTuple):
+    """Every activation of an encoder: what the decoder reads, and what a parent lends a child.
+
+    Shape:
+        - embedding: `(sentences, length, embedding_size)`
+        - hidden: one a layer, packed; output: the last, `(sentences, length, hidden_size)`
+        - finals: one a layer, `(h,)` or `(h, c)` of `(2, sentences, hidden_size / 2)`
+    """
+
+    embedding: Tensor
+    hidden: list[Sequences]
+    output: Tensor
+    finals: list[State]
+
+
+class Encoder(nn.Module):
+    """Token vectors and bidirectional recurrent layers, plain or gated by those of a parent.
+
+    Args:
+        config: the network's shape.
+        layers: makes its layers.
+    """
+
+    main_input_name = "input_ids"  # transformers' generate asks for it
+
+    def __init__(self, config: Seq2SeqConfig, layers: Layers) -> None:
+        super().__init__()
+        self.embedding = layers.embedding(config.vocab_size)
+        sizes = [config.embedding_size] + [config.hidden_size] * (config.num_encoder_layers - 1)
+        self.layers = nn.ModuleList(layers.recurrent(size, bidirectional=True) for size in sizes)
+        self.embedding_dropout = EmbeddingDropout(
+            config.word_dropout, config.embedding_dropout, config.variational_dropout
+        )
+        self.dropout = SequenceDropout(config.hidden_dropout, config.variational_dropout)
+
+    def forward(
+        self,
+        batch: Batch,
+        source: Encoded | None = None,
+        known: Tensor | None = None,
+        on_gates: OnGates | None = None,
+    ) -> Encoded:
+        """Reads a batch of sentences.
+
+        Args:
+            batch: the sentences.
+            source: the parent's activations on the same sentences.
+            known: false at tokens that the parent does not know.
+            on_gates: is called with each unit's place and its gates, `(batch, length, features)` of
+                the embedding's and `(positions, features)` of the layers'.
+        """
+        embedding = embed(
+            self.embedding,
+            batch.ids,
+            None if source is None else source.embedding,
+            known,
+            named(on_gates, "encoder.embedding"),
+        )
+        x: Sequences = pack_padded_sequence(
+            self.embedding_dropout(embedding),
+            batch.lengths.cpu(),
+            batch_first=True,
+            enforce_sorted=False,
+        )
+        hidden, finals = [], []
+        for i, layer in enumerate(self.layers):
+            if i > 0:
+                x = self.dropout(x)
+            beside = None if source is None else source.hidden[i]
+            report = named(on_gates, f"encoder.layer{i}", with_direction=True)
+            x, _, final = recur(layer, x, None, beside, report)
+            hidden.append(x)
+            finals.append(final)
+        return Encoded(embedding, hidden, leave_rnn(x, batch).contiguous(), finals)

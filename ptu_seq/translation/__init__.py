@@ -1,0 +1,1 @@
+"""Low-resource translation: corpora, vocabularies, the parent model, and the jobs of a study."""

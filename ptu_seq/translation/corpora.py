@@ -1,0 +1,107 @@
+"""The corpora of a translation study: a parent's and its children's, checked against each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ptu_seq.data import TranslationDataset, drop_shared_sentences, load_translation
+from ptu_seq.errors import UserError
+from ptu_seq.jobs import Size
+
+#: Names that say their languages themselves.
+_SPEAKING = "bible:"
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """A parent and its children.
+
+    Attributes:
+        parent: learns from no pair with a sentence of a child's validation or test set.
+        parent_name: what tables call it.
+        children: by the name that tables call them.
+        digests: of what each data set holds as it was loaded, by name.
+    """
+
+    parent: TranslationDataset
+    parent_name: str
+    children: Mapping[str, TranslationDataset]
+    digests: Mapping[str, str]
+
+
+def load_corpora(
+    parent: str,
+    children: Sequence[str],
+    source_langs: Sequence[str] | None,
+    target_lang: str | None,
+    sizes: Sequence[Size],
+) -> Corpora:
+    """Loads the data sets of a study.
+
+    Args:
+        parent: what :func:`ptu_seq.data.load_translation` knows the parent's pairs by.
+        children: the same of the children.
+        source_langs: the language to translate from, the parent's and then each child's; None
+            where the data sets say it themselves.
+        target_lang: the language to translate into, of all.
+        sizes: training pairs that will be taken of every child.
+
+    Raises:
+        UserError: if a data set cannot be used as what it was given for.
+    """
+    names = [parent, *children]
+    languages: Sequence[str | None] = source_langs or [None] * len(names)
+    if len(languages) != len(names):
+        raise UserError(
+            f"--source_langs has {len(languages)} languages; give {len(names)}: the parent's "
+            "source language and then each child's."
+        )
+    loaded = [
+        load_translation(name, language, target_lang)
+        for name, language in zip(names, languages, strict=True)
+    ]
+    labels = [label(dataset) for dataset in loaded]
+    for i, name in enumerate(labels):
+        if name in labels[:i]:
+            raise UserError(
+                f"--target_datasets: {name} is given twice, as parent or child; every pair of "
+                "languages and data set may be there once."
+            )
+    for dataset in loaded[1:]:
+        _check_sizes(dataset, sizes)
+    learned = loaded[0]
+    for child in loaded[1:]:
+        learned = drop_shared_sentences(learned, child)
+    digests = {name: digest(dataset) for name, dataset in zip(labels, loaded, strict=True)}
+    return Corpora(learned, labels[0], dict(zip(labels[1:], loaded[1:], strict=True)), digests)
+
+
+def label(dataset: TranslationDataset) -> str:
+    """What tables call a data set: its name and its languages."""
+    if dataset.name.startswith(_SPEAKING):
+        return dataset.name
+    path = Path(dataset.name).expanduser()
+    name = path.resolve().name if path.exists() else dataset.name
+    return f"{name}:{dataset.source_lang}-{dataset.target_lang}"
+
+
+def digest(dataset: TranslationDataset) -> str:
+    """16 hexadecimal digits that stand for all that a data set holds, whatever it is called."""
+    sha = hashlib.sha256(f"{dataset.source_lang} {dataset.target_lang}".encode())
+    for split in (dataset.train, dataset.validation, dataset.test):
+        for column in ("source", "target"):
+            for text in split[column]:
+                sha.update(f"{text}\0".encode())
+    return sha.hexdigest()[:16]
+
+
+def _check_sizes(child: TranslationDataset, sizes: Sequence[Size]) -> None:
+    for size in sizes:
+        if size != "all" and size > len(child.train):
+            raise UserError(
+                f"--sizes {size}: {child.name!r} has {len(child.train)} training pairs; give a "
+                "smaller size or 'all'."
+            )

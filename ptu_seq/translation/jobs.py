@@ -1,0 +1,214 @@
+"""One job of a translation study: cut the pairs, make the vocabulary, build, train, translate."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, set_seed
+
+from ptu_seq.data import (
+    TokenizerPair,
+    TranslationDataset,
+    encode_pairs,
+    filter_pairs,
+    translation_subset,
+)
+from ptu_seq.errors import UserError
+from ptu_seq.gate_statistics import GateStatistics
+from ptu_seq.jobs import Job, Outcome
+from ptu_seq.methods.translation import TranslationTask, get_translation_method
+from ptu_seq.models import PTUForConditionalGeneration, RNNForConditionalGeneration
+from ptu_seq.translation.batches import collate
+from ptu_seq.translation.evaluation import score_translations
+from ptu_seq.translation.inference import translate
+from ptu_seq.translation.options import TranslationTrainingOptions
+from ptu_seq.translation.training import quiet_transformers, train_translator
+from ptu_seq.translation.vocabularies import (
+    ChildVocabulary,
+    VocabularyOptions,
+    child_vocabulary,
+    scratch_vocabulary,
+)
+
+#: Gates are summed up over so many test pairs at most, in batches of so many.
+GATE_EXAMPLES, GATE_BATCH = 300, 50
+
+#: This method has no parent, so its vocabulary is its own.
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True)
+class TranslationJobs:
+    """Does the jobs of a study; picklable, so that other processes can.
+
+    Args:
+        parent_dir: the trained parent and its tokenizers.
+        parent_languages: of its source and target.
+        children: the children's pairs by name.
+        training: how every method is trained.
+        vocabulary: kind and sizes of the children's vocabularies.
+        unit_options: fields of :class:`ptu_seq.models.PTUSeq2SeqConfig`.
+        max_length: most tokens of a training sentence, and those read of any.
+        max_length_ratio: most times that one side of a training pair may be as long as the other.
+        truncate: whether longer training sentences are cut, not left out.
+        beam_size: of beam search on the test set.
+        models_dir: where trained PTU models are saved, a folder a run.
+        logs_dir: where trackers write, a folder a run.
+    """
+
+    parent_dir: Path
+    parent_languages: tuple[str, str]
+    children: Mapping[str, TranslationDataset]
+    training: TranslationTrainingOptions
+    vocabulary: VocabularyOptions
+    unit_options: Mapping[str, Any]
+    max_length: int
+    max_length_ratio: float
+    truncate: bool
+    beam_size: int
+    models_dir: Path
+    logs_dir: Path
+
+    @cached_property
+    def parent(self) -> RNNForConditionalGeneration:
+        """The trained parent."""
+        quiet_transformers()
+        return RNNForConditionalGeneration.from_pretrained(self.parent_dir)
+
+    @cached_property
+    def parent_tokenizers(self) -> TokenizerPair:
+        """Its tokenizers."""
+        return TokenizerPair.load(self.parent_dir)
+
+    def __call__(self, job: Job) -> Outcome:
+        """Does one job. The same job gives the same numbers on the same machine."""
+        subset = translation_subset(self.children[job.cell.target], job.cell.size, job.seed)
+        with _quiet():  # what is dropped is told in the outcome, not by every job
+            vocabulary = self._vocabulary(job, subset)
+            training = filter_pairs(
+                encode_pairs(subset.train, vocabulary.tokenizers),
+                self.max_length,
+                self.max_length_ratio,
+                truncate=self.truncate,
+            )
+        if not training:
+            raise UserError(
+                f"{job.cell.target}, size {job.cell.size}: no training pair has at most "
+                f"{self.max_length} tokens; give a larger --max_length, or --truncate."
+            )
+        method = get_translation_method(job.cell.method)
+        set_seed(job.seed)
+        model = method.build(self.parent, self._task(vocabulary), job.setting)
+        trained = train_translator(
+            model,
+            method.parameter_groups(model, job.setting),
+            vocabulary.tokenizers,
+            training,
+            encode_pairs(subset.validation, vocabulary.tokenizers),
+            self.training,
+            folder=self.logs_dir / _file_name(job),
+            seed=job.seed,
+            references=subset.validation["target"][:],
+        )
+        parameters = {
+            "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "total": sum(p.numel() for p in model.parameters()),
+        }
+        outcome = Outcome(
+            trained.validation_score,
+            trained.steps,
+            trained.seconds,
+            parameters,
+            metric=self.training.metric,
+            details={"left_out": len(subset.train) - len(training)},
+        )
+        return outcome if job.is_tuning else self._test(job, model, vocabulary.tokenizers, outcome)
+
+    def _vocabulary(self, job: Job, subset: TranslationDataset) -> ChildVocabulary:
+        if job.cell.method == SCRATCH:
+            return ChildVocabulary(scratch_vocabulary(subset, self.vocabulary, self.max_length))
+        return child_vocabulary(
+            self.parent_tokenizers, self.parent_languages, subset, self.vocabulary, job.seed
+        )
+
+    def _task(self, vocabulary: ChildVocabulary) -> TranslationTask:
+        tokenizers = vocabulary.tokenizers
+        return TranslationTask(
+            vocab_size=len(tokenizers.source),
+            decoder_vocab_size=len(tokenizers.target),
+            encoder_mapping=vocabulary.encoder_mapping,
+            decoder_mapping=vocabulary.decoder_mapping,
+            network={"tie_embeddings": "all" if tokenizers.joint else "decoder"},
+            unit_options=self.unit_options,
+        )
+
+    def _test(
+        self, job: Job, model: PreTrainedModel, tokenizers: TokenizerPair, outcome: Outcome
+    ) -> Outcome:
+        """Adds what the test set says of a trained model, and saves it if it has units."""
+        test = self.children[job.cell.target].test
+        references = test["target"][:]
+        translations = [
+            translation.text
+            for translation in translate(
+                model, tokenizers, test["source"][:], beam_size=self.beam_size
+            )
+        ]
+        scores = score_translations(translations, references)
+        values = {"bleu": scores.bleu, "chrf": scores.chrf, "ter": scores.ter}
+        outcome = replace(
+            outcome,
+            score=values[self.training.metric],
+            labels=references,
+            predictions=translations,
+            details={**outcome.details, "scores": values, "signatures": scores.signatures},
+        )
+        if not isinstance(model, PTUForConditionalGeneration):
+            return outcome
+        folder = self.models_dir / _file_name(job)
+        model.save_pretrained(folder)
+        tokenizers.save(folder)
+        test = test.select(range(min(len(test), GATE_EXAMPLES)))
+        gates = _gates(model, encode_pairs(test, tokenizers), self.max_length)
+        return replace(outcome, gates=gates, model_dir=str(folder))
+
+
+def _gates(
+    model: PTUForConditionalGeneration, examples: Sequence[dict[str, list[int]]], limit: int
+) -> list[dict[str, Any]]:
+    """Statistics of the gates while the references are written."""
+    statistics = GateStatistics()
+    model.eval()
+    rows = [{side: ids[:limit] for side, ids in example.items()} for example in examples]
+    for start in range(0, len(rows), GATE_BATCH):
+        batch = collate(rows[start : start + GATE_BATCH], int(model.config.pad_token_id))
+        with torch.inference_mode():
+            model.gates(
+                **{name: tensor.to(model.device) for name, tensor in batch.items()},
+                on_gates=statistics,
+            )
+    return statistics.as_records()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("ptu_seq")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _file_name(job: Job) -> str:
+    cell = job.cell
+    setting = "-".join(map(str, job.setting.values())) if job.is_tuning else job.seed
+    return f"{cell.target}-{cell.size}-{cell.method}-{setting}".replace("/", "_").replace(":", "_")

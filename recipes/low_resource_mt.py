@@ -1,0 +1,331 @@
+"""Transfers a translator from a pair of languages with many sentences to ones with few.
+
+A parent is trained once; then every method learns every child pair at every size from the same
+sentences, with the same step budget and early stopping, each with the best of at most four
+settings of its own (chosen on validation sentences). No English (or other shared) sentence of a
+child's validation or test set is in the parent's training. See --output_dir for what is written.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from tqdm.auto import tqdm
+
+from ptu_seq.arguments import command_line, parse_recipe, parse_size, run_recipe
+from ptu_seq.best_models import BestModels
+from ptu_seq.jobs import TUNING_SEED, Cell, Job, Outcome
+from ptu_seq.methods.translation import TRANSLATION_METHODS, get_translation_method
+from ptu_seq.ranges import Checked, Range
+from ptu_seq.report import format_table, read_results, write_figures, write_report, write_summary
+from ptu_seq.runner import JobRunner, default_workers
+from ptu_seq.study import Study
+from ptu_seq.translation.corpora import Corpora, load_corpora
+from ptu_seq.translation.jobs import TranslationJobs
+from ptu_seq.translation.options import TranslationTrainingOptions
+from ptu_seq.translation.parent import ParentRecipe, given_parent, prepare_parent
+from ptu_seq.translation.texts import write_translations
+from ptu_seq.translation.vocabularies import VocabularyOptions
+
+RECIPE = "low_resource_mt"
+
+
+@dataclass
+class StudyArguments(Checked):
+    """What is compared."""
+
+    _argument_group_name: ClassVar[str] = "study"
+
+    preset: str = field(
+        default="quick",
+        metadata={"help": "defaults from recipes/configs: quick (minutes) or paper (large)"},
+    )
+    source_dataset: str = field(
+        default="bible:fr-en",
+        metadata={
+            "help": "the parent's pairs: bundled verses (bible:fr-en), a hub name, or a folder or "
+            "file of JSONL, CSV, TSV, Parquet or parallel text"
+        },
+    )
+    target_datasets: list[str] = field(
+        default_factory=lambda: ["bible:tl-en"],
+        metadata={"help": "the children's pairs, one or more, named like the parent's"},
+    )
+    source_langs: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "languages to translate from, the parent's and then each child's, where the "
+            "data do not say them"
+        },
+    )
+    target_lang: str | None = field(
+        default=None,
+        metadata={"help": "language to translate into, of all, where the data do not say it"},
+    )
+    sizes: list[str] = field(
+        default_factory=lambda: ["2000"],
+        metadata={"help": "training pairs of each child; 'all' for every one"},
+    )
+    seeds: Annotated[int, Range(1, TUNING_SEED)] = field(
+        default=3, metadata={"help": "runs of each cell, each with a subset and a start of its own"}
+    )
+    methods: list[str] = field(
+        default_factory=lambda: ["scratch", "frozen", "fine_tune", "zoph", "ptu"],
+        metadata={"help": f"what to compare: {', '.join(TRANSLATION_METHODS)}"},
+    )
+    tuning_settings: Annotated[int, Range(1, 4)] = field(
+        default=4,
+        metadata={"help": "settings tried of each method's; 1: the first, without tuning"},
+    )
+    parent_model: str | None = field(
+        default=None,
+        metadata={"help": "folder of a parent trained before, used as it is"},
+    )
+    output_dir: str = field(
+        default=f"runs/{RECIPE}",
+        metadata={"help": "results, summary, figures, report and models go here; a rerun goes on"},
+    )
+    workers: Annotated[int, Range(0)] = field(
+        default=0,
+        metadata={"help": "runs at a time, one process and core each; 0: as many as fit"},
+    )
+
+
+@dataclass
+class NetworkArguments(Checked):
+    """The parent network; the children have the same shape."""
+
+    _argument_group_name: ClassVar[str] = "network"
+
+    rnn_type: str = field(
+        default="lstm", metadata={"help": "recurrent layers", "choices": ["lstm", "gru"]}
+    )
+    embedding_size: Annotated[int, Range(1)] = field(
+        default=128, metadata={"help": "features of a token's vector"}
+    )
+    hidden_size: Annotated[int, Range(2)] = field(
+        default=256,
+        metadata={"help": "features of the decoder's state; each encoder direction has half"},
+    )
+    num_encoder_layers: Annotated[int, Range(1)] = field(
+        default=1, metadata={"help": "recurrent layers of the encoder"}
+    )
+    num_decoder_layers: Annotated[int, Range(1)] = field(
+        default=1, metadata={"help": "recurrent layers of the decoder"}
+    )
+    attention: str = field(
+        default="luong_general",
+        metadata={"help": "attention", "choices": ["bahdanau", "luong_general", "luong_dot"]},
+    )
+    input_feeding: bool = field(
+        default=False, metadata={"help": "feed the attentional vector to the next decoder step"}
+    )
+
+
+@dataclass
+class SentenceArguments(Checked):
+    """Which sentences are learned from."""
+
+    _argument_group_name: ClassVar[str] = "sentences"
+
+    max_length: Annotated[int, Range(2)] = field(
+        default=60, metadata={"help": "most tokens of a training sentence, and those read of any"}
+    )
+    max_length_ratio: Annotated[float, Range(1)] = field(
+        default=3.0, metadata={"help": "most times that one side of a pair may be as long"}
+    )
+    truncate: bool = field(
+        default=False, metadata={"help": "cut training sentences that are too long; else left out"}
+    )
+    beam_size: Annotated[int, Range(1)] = field(
+        default=5, metadata={"help": "hypotheses of beam search on the test set"}
+    )
+
+
+@dataclass
+class UnitArguments:
+    """The Parameter Transfer Units."""
+
+    _argument_group_name: ClassVar[str] = "units"
+
+    sites: list[str] = field(
+        default_factory=lambda: ["embedding", "encoder", "attention", "decoder", "output"],
+        metadata={
+            "help": "where units sit",
+            "choices": ["embedding", "encoder", "attention", "decoder", "output"],
+        },
+    )
+    level: str = field(
+        default="layer",
+        metadata={
+            "help": "layer: units gate a layer's output; step: inside the recurrence",
+            "choices": ["layer", "step"],
+        },
+    )
+    candidate: str = field(
+        default="linear",
+        metadata={"help": "the re-tuned source", "choices": ["linear", "tanh", "relu"]},
+    )
+
+
+@dataclass
+class ParentArguments(Checked):
+    """How the parent is trained."""
+
+    _argument_group_name: ClassVar[str] = "parent"
+
+    parent_learning_rate: Annotated[float, Range(1e-8, 1)] = field(
+        default=2e-3, metadata={"help": "Adam's, at its peak"}
+    )
+    parent_dropout: Annotated[float, Range(0, 0.99)] = field(
+        default=0.2, metadata={"help": "dropout on token vectors and between layers"}
+    )
+    parent_epochs: Annotated[float, Range(0)] = field(
+        default=10.0, metadata={"help": "passes over its pairs"}
+    )
+    parent_max_steps: Annotated[int, Range(1)] = field(
+        default=5000, metadata={"help": "optimisation steps at most"}
+    )
+    parent_seed: Annotated[int, Range(0, 2**32 - 1)] = field(
+        default=0, metadata={"help": "seed of the parent network"}
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the study and writes what came of it."""
+    wanted, network, sentences, vocabulary, units, parent_arguments, training = parse_recipe(
+        [
+            StudyArguments,
+            NetworkArguments,
+            SentenceArguments,
+            VocabularyOptions,
+            UnitArguments,
+            ParentArguments,
+            TranslationTrainingOptions,
+        ],
+        description=__doc__ or "",
+        presets=Path(__file__).parent / "configs" / RECIPE,
+        argv=argv,
+    )
+    sizes = list(dict.fromkeys(parse_size(size) for size in wanted.sizes))
+    methods = {name: get_translation_method(name) for name in wanted.methods}
+    output_dir = Path(wanted.output_dir)
+    configuration = {
+        "network": asdict(network),
+        "sentences": asdict(sentences),
+        "vocabularies": asdict(vocabulary),
+        "units": asdict(units),
+        # Every method's, so that results do not mix after one's grid has changed in the code.
+        "grids": {name: list(method.grid) for name, method in TRANSLATION_METHODS.items()},
+        "tuning_settings": wanted.tuning_settings,
+        "parent": {**asdict(parent_arguments), "parent_model": wanted.parent_model},
+        "training": {k: v for k, v in asdict(training).items() if k != "report_to"},
+    }
+    corpora = load_corpora(
+        wanted.source_dataset,
+        wanted.target_datasets,
+        wanted.source_langs,
+        wanted.target_lang,
+        sizes,
+    )
+    study = Study(output_dir, RECIPE, corpora.parent_name, configuration)
+    study.check_data(corpora.digests)
+    dropout = parent_arguments.parent_dropout
+    recipe = ParentRecipe(
+        network={**asdict(network), "embedding_dropout": dropout, "hidden_dropout": dropout},
+        vocabulary=vocabulary,
+        max_length=sentences.max_length,
+        max_length_ratio=sentences.max_length_ratio,
+        truncate=sentences.truncate,
+        learning_rate=parent_arguments.parent_learning_rate,
+        training=replace(
+            training,
+            epochs=parent_arguments.parent_epochs,
+            max_steps=parent_arguments.parent_max_steps,
+        ),
+        seed=parent_arguments.parent_seed,
+    )
+    # In the folder itself, as models move from here to their place there.
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output_dir) as unfinished:
+        logs_dir = Path(unfinished) if training.report_to == "none" else output_dir / "trackers"
+        jobs = TranslationJobs(
+            prepare_parent(corpora, recipe, study, logs_dir)
+            if wanted.parent_model is None
+            else given_parent(wanted.parent_model, recipe, corpora),
+            (corpora.parent.source_lang, corpora.parent.target_lang),
+            corpora.children,
+            training,
+            vocabulary,
+            asdict(units),
+            max_length=sentences.max_length,
+            max_length_ratio=sentences.max_length_ratio,
+            truncate=sentences.truncate,
+            beam_size=sentences.beam_size,
+            models_dir=Path(unfinished) / "models",
+            logs_dir=logs_dir,
+        )
+        cells = [Cell(t, size, m) for t in corpora.children for size in sizes for m in methods]
+        grids = {name: m.grid[: wanted.tuning_settings] for name, m in methods.items()}
+        best = BestModels(output_dir / "model", list(corpora.children), study.config_hash)
+        missing = [
+            *study.missing_tuning(cells, grids, range(wanted.seeds)),
+            *study.missing_runs(cells, range(wanted.seeds)),
+        ]
+        try:
+            with (
+                tqdm(total=len(missing), unit="run", desc="Transfer", disable=not missing) as bar,
+                JobRunner(jobs, wanted.workers or default_workers()) as runner,
+            ):
+                on_end = OnEnd(output_dir, corpora, best, bar)
+                study.run(cells, grids, range(wanted.seeds), runner, on_end)
+        finally:
+            if read_results(output_dir):
+                report(output_dir, {**asdict(wanted), **configuration})
+
+
+class OnEnd:
+    """What is done with each outcome, before its line is written.
+
+    Args:
+        output_dir: where translations go.
+        corpora: parent and children.
+        best: keeps the best model of each child.
+        bar: counts the jobs.
+    """
+
+    def __init__(self, output_dir: Path, corpora: Corpora, best: BestModels, bar: tqdm) -> None:
+        self.output_dir, self.corpora, self.best, self.bar = output_dir, corpora, best, bar
+        self._told: set[Cell] = set()
+
+    def __call__(self, job: Job, outcome: Outcome) -> None:
+        """Tells what was left out, keeps model and translations, and moves the bar on."""
+        cell = job.cell
+        left_out = outcome.details["left_out"]
+        if left_out and cell not in self._told:
+            self._told.add(cell)
+            self.bar.write(
+                f"{cell.method} on {cell.target}, size {cell.size}: {left_out} training pairs left "
+                "out, longer than --max_length or --max_length_ratio allow."
+            )
+        self.best.keep(job, outcome)
+        if not job.is_tuning:
+            test = self.corpora.children[cell.target].test
+            write_translations(self.output_dir / "translations", job, outcome, test["source"][:])
+        self.bar.set_postfix_str(f"{cell.target} {cell.size} {cell.method}")
+        self.bar.update()
+
+
+def report(output_dir: Path, configuration: dict[str, Any]) -> None:
+    """Writes summary, figures and report of what is finished, and prints the table."""
+    summary = write_summary(output_dir, RECIPE, command=command_line(), configuration=configuration)
+    write_figures(output_dir, summary, read_results(output_dir))
+    page = write_report(output_dir)
+    print(f"\n{format_table(summary)}\n\nReport: {page}")
+
+
+if __name__ == "__main__":
+    run_recipe(main)
