@@ -64,6 +64,9 @@ class RecipeHelp(argparse.ArgumentDefaultsHelpFormatter):
             return flag
         return f"{flag} {self._format_args(action, self._get_default_metavar_for_optional(action))}"
 
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
     def _expand_help(self, action: argparse.Action) -> str:
         if isinstance(action.default, list):
             action = copy.copy(action)

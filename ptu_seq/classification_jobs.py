@@ -84,7 +84,7 @@ class ClassificationJobs:
             _examples(subset.train),
             _examples(subset.validation),
             self.training,
-            folder=self.logs_dir / _file_name(job),
+            folder=self.logs_dir / job.file_name,
             seed=job.seed,
         )
         parameters = {
@@ -107,7 +107,7 @@ class ClassificationJobs:
         )
         if not isinstance(model, PTUForSequenceClassification):
             return outcome
-        folder = self.models_dir / _file_name(job)
+        folder = self.models_dir / job.file_name
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         return replace(outcome, gates=self._gates(model, test), model_dir=str(folder))
@@ -138,9 +138,3 @@ class ClassificationJobs:
 
 def _examples(split: Dataset) -> Examples:
     return Examples(split.rename_column("label", "labels"))
-
-
-def _file_name(job: Job) -> str:
-    cell = job.cell
-    setting = "-".join(map(str, job.setting.values())) if job.is_tuning else job.seed
-    return f"{cell.target}-{cell.size}-{cell.method}-{setting}".replace("/", "_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,6 +14,20 @@ TUNING_SEED = 1000
 
 Setting = Mapping[str, Any]
 Grids = Mapping[str, Sequence[Setting]]
+
+
+#: Characters that some system does not take in the name of a file.
+_NOT_IN_FILE_NAMES = re.compile(r'[/\\:*?"<>|]')
+
+
+def file_name(name: str) -> str:
+    """The name of a data set as that of a file or folder, on any system.
+
+    Example:
+        >>> file_name("bible:tl-en"), file_name("wmt16/tr-en")
+        ('bible_tl-en', 'wmt16_tr-en')
+    """
+    return _NOT_IN_FILE_NAMES.sub("_", name)
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,12 @@ class Job:
     def is_tuning(self) -> bool:
         """Whether it only helps to choose a setting."""
         return self.seed == TUNING_SEED
+
+    @property
+    def file_name(self) -> str:
+        """Tells the job's files from those of all others in a study."""
+        setting = "-".join(map(str, self.setting.values())) if self.is_tuning else self.seed
+        return file_name(f"{self.cell.target}-{self.cell.size}-{self.cell.method}-{setting}")
 
     def __str__(self) -> str:
         setting = ", ".join(f"{name} {value}" for name, value in self.setting.items())

@@ -16,7 +16,11 @@ Tokenizer = TypeVar("Tokenizer")
 
 
 def load_model(
-    name: str, auto_class: Any, load_tokenizer: Callable[[str], Tokenizer], kind: str
+    name: str,
+    auto_class: Any,
+    load_tokenizer: Callable[[str], Tokenizer],
+    kind: str,
+    flag: str = "--model",
 ) -> tuple[Any, Tokenizer]:
     """Loads a model and its tokenizer, on the accelerator where there is one.
 
@@ -25,6 +29,7 @@ def load_model(
         auto_class: transformers' Auto class for the kind of model.
         load_tokenizer: loads the tokenizer that lies beside it.
         kind: what the model should be, for messages: "sequence classifier".
+        flag: what the user gave the name with, for messages.
 
     Returns:
         The model in eval mode, and its tokenizer.
@@ -32,7 +37,7 @@ def load_model(
     Raises:
         UserError: if there is no such folder, or it holds no trained model of this kind.
     """
-    _check_folder(name)
+    _check_folder(name, flag)
     try:
         model, loading = auto_class.from_pretrained(
             name, use_safetensors=True, trust_remote_code=False, output_loading_info=True
@@ -41,25 +46,25 @@ def load_model(
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         what = "not a" if Path(name).is_dir() else "neither a folder nor a hub's"
         reason = str(error).strip().partition("\n")[0].rstrip(".")
-        raise UserError(f"--model {name}: {what} {kind} that can be loaded ({reason}).") from error
+        raise UserError(f"{flag} {name}: {what} {kind} that can be loaded ({reason}).") from error
     if loading["missing_keys"]:
         raise UserError(
-            f"--model {name}: its weights lack {sorted(loading['missing_keys'])[0]}, so it was not "
+            f"{flag} {name}: its weights lack {sorted(loading['missing_keys'])[0]}, so it was not "
             f"trained as a {kind}."
         )
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     return model.to(accelerator or "cpu").eval(), tokenizer
 
 
-def _check_folder(name: str) -> None:
+def _check_folder(name: str, flag: str) -> None:
     path = Path(name)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise UserError(
-                f"--model {name}: the folder holds no config.json; accepted is a folder written "
+                f"{flag} {name}: the folder holds no config.json; accepted is a folder written "
                 "by save_pretrained, such as the model/ of a recipe's output."
             )
     elif path.exists():
-        raise UserError(f"--model {name}: a file; accepted is the folder that holds the model.")
+        raise UserError(f"{flag} {name}: a file; accepted is the folder that holds the model.")
     elif not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
-        raise UserError(f"--model {name}: there is no such folder.")
+        raise UserError(f"{flag} {name}: there is no such folder.")

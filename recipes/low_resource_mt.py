@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from ptu_seq.arguments import command_line, parse_recipe, parse_size, run_recipe
 from ptu_seq.best_models import BestModels
+from ptu_seq.errors import UserError
 from ptu_seq.jobs import TUNING_SEED, Cell, Job, Outcome
 from ptu_seq.methods.translation import TRANSLATION_METHODS, get_translation_method
 from ptu_seq.ranges import Checked, Range
@@ -27,7 +28,12 @@ from ptu_seq.study import Study
 from ptu_seq.translation.corpora import Corpora, load_corpora
 from ptu_seq.translation.jobs import TranslationJobs
 from ptu_seq.translation.options import TranslationTrainingOptions
-from ptu_seq.translation.parent import ParentRecipe, given_parent, prepare_parent
+from ptu_seq.translation.parent import (
+    ParentRecipe,
+    given_parent,
+    prepare_parent,
+    weights_digest,
+)
 from ptu_seq.translation.texts import write_translations
 from ptu_seq.translation.vocabularies import VocabularyOptions
 
@@ -87,7 +93,7 @@ class StudyArguments(Checked):
     )
     output_dir: str = field(
         default=f"runs/{RECIPE}",
-        metadata={"help": "results, summary, figures, report and models go here; a rerun goes on"},
+        metadata={"help": "results, translations, report and models go here; a rerun goes on"},
     )
     workers: Annotated[int, Range(0)] = field(
         default=0,
@@ -125,6 +131,14 @@ class NetworkArguments(Checked):
         default=False, metadata={"help": "feed the attentional vector to the next decoder step"}
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hidden_size % 2:
+            raise UserError(
+                f"--hidden_size is {self.hidden_size}; it must be even, as each of the encoder's "
+                "two directions has half of it."
+            )
+
 
 @dataclass
 class SentenceArguments(Checked):
@@ -136,7 +150,7 @@ class SentenceArguments(Checked):
         default=60, metadata={"help": "most tokens of a training sentence, and those read of any"}
     )
     max_length_ratio: Annotated[float, Range(1)] = field(
-        default=3.0, metadata={"help": "most times that one side of a pair may be as long"}
+        default=3.0, metadata={"help": "most times that one side may be as long as the other"}
     )
     truncate: bool = field(
         default=False, metadata={"help": "cut training sentences that are too long; else left out"}
@@ -184,6 +198,9 @@ class ParentArguments(Checked):
     parent_dropout: Annotated[float, Range(0, 0.99)] = field(
         default=0.2, metadata={"help": "dropout on token vectors and between layers"}
     )
+    parent_batch_tokens: Annotated[int, Range(1)] = field(
+        default=2048, metadata={"help": "tokens in an optimisation step"}
+    )
     parent_epochs: Annotated[float, Range(0)] = field(
         default=10.0, metadata={"help": "passes over its pairs"}
     )
@@ -214,17 +231,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     sizes = list(dict.fromkeys(parse_size(size) for size in wanted.sizes))
     methods = {name: get_translation_method(name) for name in wanted.methods}
     output_dir = Path(wanted.output_dir)
-    configuration = {
-        "network": asdict(network),
-        "sentences": asdict(sentences),
-        "vocabularies": asdict(vocabulary),
-        "units": asdict(units),
-        # Every method's, so that results do not mix after one's grid has changed in the code.
-        "grids": {name: list(method.grid) for name, method in TRANSLATION_METHODS.items()},
-        "tuning_settings": wanted.tuning_settings,
-        "parent": {**asdict(parent_arguments), "parent_model": wanted.parent_model},
-        "training": {k: v for k, v in asdict(training).items() if k != "report_to"},
-    }
     corpora = load_corpora(
         wanted.source_dataset,
         wanted.target_datasets,
@@ -232,8 +238,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         wanted.target_lang,
         sizes,
     )
-    study = Study(output_dir, RECIPE, corpora.parent_name, configuration)
-    study.check_data(corpora.digests)
     dropout = parent_arguments.parent_dropout
     recipe = ParentRecipe(
         network={**asdict(network), "embedding_dropout": dropout, "hidden_dropout": dropout},
@@ -244,18 +248,33 @@ def main(argv: Sequence[str] | None = None) -> None:
         learning_rate=parent_arguments.parent_learning_rate,
         training=replace(
             training,
+            batch_tokens=parent_arguments.parent_batch_tokens,
             epochs=parent_arguments.parent_epochs,
             max_steps=parent_arguments.parent_max_steps,
         ),
         seed=parent_arguments.parent_seed,
     )
+    parent = (
+        None if wanted.parent_model is None else given_parent(wanted.parent_model, recipe, corpora)
+    )
+    configuration = {
+        "network": asdict(network),
+        "sentences": asdict(sentences),
+        "vocabularies": asdict(vocabulary),
+        "units": asdict(units),
+        # Every method's, so that results do not mix after one's grid has changed in the code.
+        "grids": {name: list(method.grid) for name, method in TRANSLATION_METHODS.items()},
+        "tuning_settings": wanted.tuning_settings,
+        "parent": {**asdict(parent_arguments), "parent_weights": parent and weights_digest(parent)},
+        "training": {k: v for k, v in asdict(training).items() if k != "report_to"},
+    }
+    study = Study(output_dir, RECIPE, corpora.parent_name, configuration)
+    study.check_data(corpora.digests)
     # In the folder itself, as models move from here to their place there.
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output_dir) as unfinished:
         logs_dir = Path(unfinished) if training.report_to == "none" else output_dir / "trackers"
         jobs = TranslationJobs(
-            prepare_parent(corpora, recipe, study, logs_dir)
-            if wanted.parent_model is None
-            else given_parent(wanted.parent_model, recipe, corpora),
+            parent or prepare_parent(corpora, recipe, study, logs_dir),
             (corpora.parent.source_lang, corpora.parent.target_lang),
             corpora.children,
             training,
@@ -299,24 +318,35 @@ class OnEnd:
 
     def __init__(self, output_dir: Path, corpora: Corpora, best: BestModels, bar: tqdm) -> None:
         self.output_dir, self.corpora, self.best, self.bar = output_dir, corpora, best, bar
-        self._told: set[Cell] = set()
+        self._told: set[tuple[str, str]] = set()
 
     def __call__(self, job: Job, outcome: Outcome) -> None:
-        """Tells what was left out, keeps model and translations, and moves the bar on."""
+        """Tells what was too long, keeps model and translations, and moves the bar on."""
         cell = job.cell
-        left_out = outcome.details["left_out"]
-        if left_out and cell not in self._told:
-            self._told.add(cell)
-            self.bar.write(
-                f"{cell.method} on {cell.target}, size {cell.size}: {left_out} training pairs left "
-                "out, longer than --max_length or --max_length_ratio allow."
-            )
+        self._tell(
+            f"{cell.method} on {cell.target}, size {cell.size}",
+            outcome.details["left_out"],
+            "training pair",
+            "left out, being longer than --max_length or --max_length_ratio allow",
+        )
+        self._tell(
+            f"{cell.method} on {cell.target}",
+            outcome.details.get("cut", 0),
+            "test sentence",
+            "read to --max_length only",
+        )
         self.best.keep(job, outcome)
         if not job.is_tuning:
             test = self.corpora.children[cell.target].test
             write_translations(self.output_dir / "translations", job, outcome, test["source"][:])
         self.bar.set_postfix_str(f"{cell.target} {cell.size} {cell.method}")
         self.bar.update()
+
+    def _tell(self, where: str, count: int, noun: str, what: str) -> None:
+        """Once, as seeds differ little in it."""
+        if count and (where, what) not in self._told:
+            self._told.add((where, what))
+            self.bar.write(f"{where}: {count} {noun}{'s' if count > 1 else ''} {what}.")
 
 
 def report(output_dir: Path, configuration: dict[str, Any]) -> None:

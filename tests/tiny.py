@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 GOOD = ("lumo", "brisa", "fenna", "talo")
 BAD = ("grut", "skarn", "mord", "vex")
 OTHER = tuple(f"{a}{b}" for a in ("ba", "do", "ki", "ru", "se") for b in ("lan", "mi", "pol", "ta"))
 
 Rows = list[dict[str, str]]
+Translations = list[dict[str, dict[str, str]]]
 
 
 def sentences(count: int, seed: int, topic: Sequence[str] = OTHER) -> Rows:
@@ -41,8 +43,30 @@ def pairs(count: int, seed: int) -> Rows:
     return rows
 
 
-def write_dataset(folder: Path, train: Rows, validation: Rows, test: Rows) -> Path:
-    """A folder that `load_classification` reads."""
+def translations(count: int, seed: int, language: str = "tl") -> Translations:
+    """Sentences and their translations: each word spelt backwards (in "fr"), or with an ending."""
+    draw = random.Random(f"{seed} {language}")
+    rows = []
+    for _ in range(count):
+        words = draw.choices((*GOOD, *BAD), k=draw.randint(4, 7))
+        foreign = [word[::-1] if language == "fr" else f"{word}o" for word in words]
+        rows.append({"translation": {"en": " ".join(words), language: " ".join(foreign)}})
+    return rows
+
+
+def write_translations(folder: Path, language: str, seed: int) -> Path:
+    """A folder of pairs with English that `load_translation` reads."""
+    splits = [translations(count, 10 * seed + i, language) for i, count in enumerate((200, 20, 15))]
+    return write_dataset(folder, *splits)
+
+
+def write_dataset(
+    folder: Path,
+    train: Sequence[Mapping[str, Any]],
+    validation: Sequence[Mapping[str, Any]],
+    test: Sequence[Mapping[str, Any]],
+) -> Path:
+    """A folder that `load_classification` or `load_translation` reads."""
     folder.mkdir(parents=True)
     for split, rows in (("train", train), ("validation", validation), ("test", test)):
         lines = "".join(json.dumps(row) + "\n" for row in rows)

@@ -32,12 +32,13 @@ class Table(NamedTuple):
     rows: Dataset
 
 
-def read_folder(folder: Path) -> dict[str, Table]:
+def read_folder(folder: Path, also: str = "") -> dict[str, Table]:
     """Reads the split files of a folder.
 
     Args:
         folder: holds train, validation (or valid, val, dev) and test files, each with one of the
             extensions of `read_table`; or one such file alone, which is then "train".
+        also: what else is accepted there, for the message if there is nothing to read.
 
     Returns:
         The splits that are there.
@@ -66,7 +67,7 @@ def read_folder(folder: Path) -> dict[str, Table]:
     if len(alone) != 1 or tables:
         raise UserError(
             f"{folder} has no train file: accepted are train, validation and test files "
-            f"({', '.join(EXTENSIONS)}), or one file alone."
+            f"({', '.join(EXTENSIONS)}), or one file alone{also}."
         )
     return {"train": Table(str(alone[0]), read_table(alone[0]))}
 

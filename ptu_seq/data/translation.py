@@ -126,8 +126,8 @@ def drop_shared_sentences(
     Raises:
         UserError: if no training pair is left.
     """
-    held_out = _sentences(Pair(**row) for split in (child.validation, child.test) for row in split)
-    pairs = [Pair(**row) for row in parent.train]
+    held_out = _sentences([*_pairs(child.validation), *_pairs(child.test)])
+    pairs = _pairs(parent.train)
     kept = [i for i, pair in enumerate(pairs) if not _is_held_out(pair, held_out)]
     warn_dropped(
         f"{parent.name}:train",
@@ -149,7 +149,9 @@ def _read(name: str) -> tuple[dict[str, Table], tuple[str, str] | None]:
         return read_bible(name)
     path = Path(name).expanduser()
     if path.is_dir():
-        return read_parallel_text(path) if is_parallel_text(path) else read_folder(path), None
+        if is_parallel_text(path):
+            return read_parallel_text(path), None
+        return read_folder(path, also=", or plain text such as train.fr beside train.en"), None
     if path.is_file():
         return {"train": Table(name, read_table(path))}, None
     return read_hub(name, dict.fromkeys(BIBLE_PAIRS)), None
@@ -207,6 +209,10 @@ def _sentences(pairs: Iterable[Pair]) -> set[str]:
 
 def _is_held_out(pair: Pair, held_out: set[str]) -> bool:
     return any(normalise(sentence) in held_out for sentence in pair)
+
+
+def _pairs(split: Dataset) -> list[Pair]:
+    return list(map(Pair, split["source"][:], split["target"][:]))
 
 
 def _to_dataset(pairs: list[Pair]) -> Dataset:

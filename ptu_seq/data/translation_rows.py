@@ -96,7 +96,7 @@ def find_direction(
         return source_lang or other[target_lang or ""], target_lang or other[source_lang or ""]
     raise UserError(
         f"{where} has the languages {found}: say which is translated into which with source_lang "
-        "and target_lang."
+        "and target_lang (of a recipe: --source_langs and --target_lang)."
     )
 
 

@@ -15,17 +15,19 @@ class PTUTransfer(TransferMethod):
     """A target network beside the frozen source, with units between them.
 
     The start of the target, "source" or "random", is a hyper-parameter like the learning rate:
-    where the tasks are near, the source is the better start, elsewhere a new network is. So is the
-    regularisation of the gates: few examples of a far task need it, elsewhere it costs accuracy.
+    where the tasks are near, the source is the better start, elsewhere a new network is. The first
+    setting begins near fine-tuning: its gates let little of the source through until they learn to.
+    The third holds its gates back by dropout, which few examples of a far task need.
     """
 
     name = "ptu"
     grid = (
         {
             "init": "source",
-            "learning_rate": 3e-3,
-            "unit_learning_rate": 3e-3,
-            "classifier_learning_rate": 3e-2,
+            "learning_rate": 1e-3,
+            "unit_learning_rate": 1e-3,
+            "classifier_learning_rate": 1e-3,
+            "update_bias": -2.0,
             "gate_dropout": 0.0,
             "branch_loss": 0.0,
         },
@@ -34,6 +36,7 @@ class PTUTransfer(TransferMethod):
             "learning_rate": 1e-2,
             "unit_learning_rate": 3e-3,
             "classifier_learning_rate": 3e-2,
+            "update_bias": 0.0,
             "gate_dropout": 0.0,
             "branch_loss": 0.0,
         },
@@ -42,6 +45,7 @@ class PTUTransfer(TransferMethod):
             "learning_rate": 3e-3,
             "unit_learning_rate": 3e-3,
             "classifier_learning_rate": 3e-2,
+            "update_bias": 0.0,
             "gate_dropout": 0.5,
             "branch_loss": 0.5,
         },
@@ -50,6 +54,7 @@ class PTUTransfer(TransferMethod):
             "learning_rate": 1e-2,
             "unit_learning_rate": 3e-3,
             "classifier_learning_rate": 3e-2,
+            "update_bias": 0.0,
             "gate_dropout": 0.0,
             "branch_loss": 0.0,
         },
@@ -65,6 +70,7 @@ class PTUTransfer(TransferMethod):
             id2label=task.id2label,
             **{
                 **task.unit_options,
+                "update_bias": setting["update_bias"],
                 "gate_dropout": setting["gate_dropout"],
                 "branch_loss": setting["branch_loss"],
             },

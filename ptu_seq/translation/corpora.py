@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptu_seq.data import TranslationDataset, drop_shared_sentences, load_translation
+from ptu_seq.data.translation_rows import DIRECTED
 from ptu_seq.errors import UserError
 from ptu_seq.jobs import Size
 
@@ -23,12 +24,14 @@ class Corpora:
         parent: learns from no pair with a sentence of a child's validation or test set.
         parent_name: what tables call it.
         children: by the name that tables call them.
+        left_out: numbers of the parent's training pairs that were dropped for that.
         digests: of what each data set holds as it was loaded, by name.
     """
 
     parent: TranslationDataset
     parent_name: str
     children: Mapping[str, TranslationDataset]
+    left_out: Sequence[int]
     digests: Mapping[str, str]
 
 
@@ -56,27 +59,32 @@ def load_corpora(
     languages: Sequence[str | None] = source_langs or [None] * len(names)
     if len(languages) != len(names):
         raise UserError(
-            f"--source_langs has {len(languages)} languages; give {len(names)}: the parent's "
-            "source language and then each child's."
+            f"--source_langs has {len(languages)} of the {len(names)} languages that it needs: "
+            "give the parent's source language and then each child's."
         )
     loaded = [
         load_translation(name, language, target_lang)
         for name, language in zip(names, languages, strict=True)
     ]
-    labels = [label(dataset) for dataset in loaded]
-    for i, name in enumerate(labels):
-        if name in labels[:i]:
-            raise UserError(
-                f"--target_datasets: {name} is given twice, as parent or child; every pair of "
-                "languages and data set may be there once."
-            )
-    for dataset in loaded[1:]:
-        _check_sizes(dataset, sizes)
+    digests: dict[str, str] = {}
+    for dataset in loaded:
+        _check_languages(dataset)
+        name, content = label(dataset), digest(dataset)
+        _check_distinct(dataset, name, content, digests)
+        digests[name] = content
+    for child in loaded[1:]:
+        _check_sizes(child, sizes)
     learned = loaded[0]
     for child in loaded[1:]:
         learned = drop_shared_sentences(learned, child)
-    digests = {name: digest(dataset) for name, dataset in zip(labels, loaded, strict=True)}
-    return Corpora(learned, labels[0], dict(zip(labels[1:], loaded[1:], strict=True)), digests)
+    parent_name, *child_names = digests
+    return Corpora(
+        learned,
+        parent_name,
+        dict(zip(child_names, loaded[1:], strict=True)),
+        _left_out(loaded[0], learned),
+        digests,
+    )
 
 
 def label(dataset: TranslationDataset) -> str:
@@ -93,9 +101,42 @@ def digest(dataset: TranslationDataset) -> str:
     sha = hashlib.sha256(f"{dataset.source_lang} {dataset.target_lang}".encode())
     for split in (dataset.train, dataset.validation, dataset.test):
         for column in ("source", "target"):
-            for text in split[column]:
+            for text in split[column][:]:
                 sha.update(f"{text}\0".encode())
     return sha.hexdigest()[:16]
+
+
+def _check_languages(dataset: TranslationDataset) -> None:
+    # By its language a child knows which vocabulary it shares with its parent.
+    if {dataset.source_lang, dataset.target_lang} & set(DIRECTED):
+        raise UserError(
+            f"{dataset.name} calls its languages source and target: say which they are with "
+            "--source_langs (the parent's, and then each child's) and --target_lang."
+        )
+
+
+def _check_distinct(
+    dataset: TranslationDataset, name: str, content: str, digests: Mapping[str, str]
+) -> None:
+    if content in digests.values():
+        raise UserError(
+            f"--target_datasets: {dataset.name} has the same pairs as another child or the parent; "
+            "give each data set once."
+        )
+    if name in digests:
+        raise UserError(
+            f"--target_datasets: there would be two data sets named {name!r} in all tables; give "
+            "them under names that differ."
+        )
+
+
+def _left_out(loaded: TranslationDataset, learned: TranslationDataset) -> list[int]:
+    kept = set(_pairs(learned))
+    return [i for i, pair in enumerate(_pairs(loaded)) if pair not in kept]
+
+
+def _pairs(dataset: TranslationDataset) -> list[tuple[str, str]]:
+    return list(zip(dataset.train["source"][:], dataset.train["target"][:], strict=True))
 
 
 def _check_sizes(child: TranslationDataset, sizes: Sequence[Size]) -> None:

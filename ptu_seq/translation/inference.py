@@ -80,17 +80,18 @@ class Translator:
     tokenizers: TokenizerPair
 
     @classmethod
-    def from_pretrained(cls, name: str) -> Translator:
+    def from_pretrained(cls, name: str, flag: str = "--model") -> Translator:
         """Loads a model and its vocabularies, on the accelerator where there is one.
 
         Args:
             name: a folder written by `save_pretrained` and `TokenizerPair.save`.
+            flag: what the user gave it with, for messages.
 
         Raises:
             UserError: if there is no such folder, or it holds no trained translator.
         """
         model, tokenizers = load_model(
-            name, AutoModelForSeq2SeqLM, TokenizerPair.load, "translation model"
+            name, AutoModelForSeq2SeqLM, TokenizerPair.load, "translation model", flag
         )
         return cls(model, tokenizers)
 

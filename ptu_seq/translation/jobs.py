@@ -19,6 +19,7 @@ from ptu_seq.data import (
     encode_pairs,
     filter_pairs,
     translation_subset,
+    truncate_pairs,
 )
 from ptu_seq.errors import UserError
 from ptu_seq.gate_statistics import GateStatistics
@@ -98,10 +99,15 @@ class TranslationJobs:
                 self.max_length_ratio,
                 truncate=self.truncate,
             )
+            # Read as the test set is: to the limit.
+            validation = truncate_pairs(
+                encode_pairs(subset.validation, vocabulary.tokenizers), self.max_length
+            )
         if not training:
             raise UserError(
                 f"{job.cell.target}, size {job.cell.size}: no training pair has at most "
-                f"{self.max_length} tokens; give a larger --max_length, or --truncate."
+                f"--max_length {self.max_length} tokens and sides of about one length; give a "
+                "larger --max_length, or --truncate."
             )
         method = get_translation_method(job.cell.method)
         set_seed(job.seed)
@@ -111,9 +117,9 @@ class TranslationJobs:
             method.parameter_groups(model, job.setting),
             vocabulary.tokenizers,
             training,
-            encode_pairs(subset.validation, vocabulary.tokenizers),
+            validation,
             self.training,
-            folder=self.logs_dir / _file_name(job),
+            folder=self.logs_dir / job.file_name,
             seed=job.seed,
             references=subset.validation["target"][:],
         )
@@ -155,12 +161,8 @@ class TranslationJobs:
         """Adds what the test set says of a trained model, and saves it if it has units."""
         test = self.children[job.cell.target].test
         references = test["target"][:]
-        translations = [
-            translation.text
-            for translation in translate(
-                model, tokenizers, test["source"][:], beam_size=self.beam_size
-            )
-        ]
+        translated = list(translate(model, tokenizers, test["source"][:], beam_size=self.beam_size))
+        translations = [translation.text for translation in translated]
         scores = score_translations(translations, references)
         values = {"bleu": scores.bleu, "chrf": scores.chrf, "ter": scores.ter}
         outcome = replace(
@@ -168,11 +170,16 @@ class TranslationJobs:
             score=values[self.training.metric],
             labels=references,
             predictions=translations,
-            details={**outcome.details, "scores": values, "signatures": scores.signatures},
+            details={
+                **outcome.details,
+                "cut": sum(translation.is_cut for translation in translated),
+                "scores": values,
+                "signatures": scores.signatures,
+            },
         )
         if not isinstance(model, PTUForConditionalGeneration):
             return outcome
-        folder = self.models_dir / _file_name(job)
+        folder = self.models_dir / job.file_name
         model.save_pretrained(folder)
         tokenizers.save(folder)
         test = test.select(range(min(len(test), GATE_EXAMPLES)))
@@ -206,9 +213,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _file_name(job: Job) -> str:
-    cell = job.cell
-    setting = "-".join(map(str, job.setting.values())) if job.is_tuning else job.seed
-    return f"{cell.target}-{cell.size}-{cell.method}-{setting}".replace("/", "_").replace(":", "_")

@@ -49,7 +49,7 @@ class TranslationTrainingOptions(Checked):
     _argument_group_name: ClassVar[str] = "training"
 
     batch_tokens: Annotated[int, Range(1)] = field(
-        default=2048, metadata={"help": "tokens in an optimisation step"}
+        default=1024, metadata={"help": "tokens in an optimisation step"}
     )
     epochs: Annotated[float, Range(0)] = field(
         default=40.0, metadata={"help": "passes over a pair's training sentences"}

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from transformers import set_seed
 
-from ptu_seq.data import TokenizerPair, TranslationDataset, encode_pairs, filter_pairs
+from ptu_seq.data import (
+    TokenizerPair,
+    TranslationDataset,
+    encode_pairs,
+    filter_pairs,
+    truncate_pairs,
+)
 from ptu_seq.errors import UserError
 from ptu_seq.models import RNNForConditionalGeneration, Seq2SeqConfig
 from ptu_seq.records import content_digest, read_json, write_json
 from ptu_seq.study import Study
-from ptu_seq.translation.corpora import Corpora, digest
+from ptu_seq.translation.corpora import Corpora
 from ptu_seq.translation.evaluation import score_translations
 from ptu_seq.translation.inference import Translator, translate
 from ptu_seq.translation.options import TranslationTrainingOptions
@@ -60,20 +67,19 @@ def prepare_parent(corpora: Corpora, recipe: ParentRecipe, study: Study, logs: P
         The folder of network and tokenizers.
 
     Raises:
-        UserError: if the study has begun with a parent that learned from other pairs.
+        UserError: if the study has begun with a parent that learned sentences of a validation or
+            test set given now, or whose joint vocabulary knows nothing of a child given now.
     """
     folder = study.output_dir / "parent"
     note = read_json(folder / "parent.json")
-    wanted = _digest(corpora, recipe)
+    wanted = _digest(corpora.digests[corpora.parent_name], recipe)
     if note.get("digest") == wanted:
-        print(f"Parent: {folder} is already trained.")
-        return folder
-    if note and study.is_begun:
-        raise UserError(
-            f"the parent in {folder} was trained on other pairs than these children allow (their "
-            "validation and test sentences are kept out of it, and a joint vocabulary knows their "
-            "languages): choose another --output_dir."
-        )
+        flaw = _flaw(note, corpora, recipe)
+        if flaw is None:
+            print(f"Parent: {folder} is already trained.")
+            return folder
+        if study.is_begun:
+            raise UserError(f"the parent in {folder} {flaw}: choose another --output_dir.")
     (folder / "parent.json").unlink(missing_ok=True)  # until the new one is complete
     quiet_transformers()
     dataset = corpora.parent
@@ -88,7 +94,14 @@ def prepare_parent(corpora: Corpora, recipe: ParentRecipe, study: Study, logs: P
     languages = [dataset.source_lang, dataset.target_lang]
     write_json(
         folder / "parent.json",
-        {"digest": wanted, "dataset": corpora.parent_name, "languages": languages, **scores},
+        {
+            "digest": wanted,
+            "dataset": corpora.parent_name,
+            "languages": languages,
+            "left_out": list(corpora.left_out),
+            "vocabulary_of": _vocabulary_of(corpora, recipe),
+            **scores,
+        },
     )
     print(f"Parent: test BLEU {scores['test_scores']['bleu']:.1f} on {corpora.parent_name}.")
     return folder
@@ -97,20 +110,33 @@ def prepare_parent(corpora: Corpora, recipe: ParentRecipe, study: Study, logs: P
 def given_parent(name: str, recipe: ParentRecipe, corpora: Corpora) -> Path:
     """The folder of a parent that was trained before, checked against what the study wants.
 
+    Args:
+        name: as the user gave it.
+        recipe: what would make the study's own parent.
+        corpora: parent and children.
+
+    Returns:
+        The folder.
+
     Raises:
-        UserError: if there is none, or its architecture is not the one that is asked for.
+        UserError: if there is none, its architecture is not the one that is asked for, or it
+            translates other languages.
     """
-    translator = Translator.from_pretrained(name)
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"--parent_model {name}: there is no such folder.")
+    translator = Translator.from_pretrained(str(folder), "--parent_model")
     network = translator.model
     if not isinstance(network, RNNForConditionalGeneration):
         raise UserError(
             f"--parent_model {name} is a {type(network).__name__}; a parent must be an "
-            "RNNForConditionalGeneration, as this recipe trains it."
+            "RNNForConditionalGeneration, such as the parent/ of this recipe's output."
         )
-    theirs = network.config.shape
+    theirs = {**network.config.shape, "max_length": translator.limit}
+    wanted = {**recipe.network, "max_length": recipe.max_length}
     differing = [
         f"{field} {theirs[field]} (asked for: {value})"
-        for field, value in recipe.network.items()
+        for field, value in wanted.items()
         if field in _ARCHITECTURE and theirs[field] != value
     ]
     if differing:
@@ -118,14 +144,20 @@ def given_parent(name: str, recipe: ParentRecipe, corpora: Corpora) -> Path:
             f"--parent_model {name} is of another architecture: {', '.join(differing)}; give the "
             "same flags as it was trained with."
         )
-    known = read_json(Path(name) / "parent.json").get("languages")
+    known = read_json(folder / "parent.json").get("languages")
     ours = [corpora.parent.source_lang, corpora.parent.target_lang]
     if known and known != ours:
         raise UserError(
-            f"--parent_model {name} translates from {known[0]} into {known[1]}, but the parent's "
-            f"data are from {ours[0]} into {ours[1]}."
+            f"--parent_model {name} translates from {known[0]} into {known[1]}, but "
+            f"--source_dataset is from {ours[0]} into {ours[1]}; give the data that it learned."
         )
-    return Path(name)
+    return folder
+
+
+def weights_digest(folder: Path) -> str:
+    """16 hexadecimal digits that stand for the weights of a model's folder."""
+    with (folder / "model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 #: What a child copies from its parent has to agree in these.
@@ -138,6 +170,7 @@ _ARCHITECTURE = (
     "attention",
     "input_feeding",
     "bridge",
+    "max_length",
 )
 
 
@@ -175,13 +208,20 @@ def train_parent(
         where=f"{dataset.name}:train",
     )
     if not training:
-        raise UserError(f"no pair of {dataset.name} has at most --max_length tokens; give more.")
+        raise UserError(
+            f"no training pair of {dataset.name} has at most --max_length {recipe.max_length} "
+            "tokens and sides of about one length; give a larger --max_length, or --truncate."
+        )
     trained = train_translator(
         model,
         [{"params": list(model.parameters()), "lr": recipe.learning_rate}],
         tokenizers,
         training,
-        encode_pairs(dataset.validation, tokenizers),
+        truncate_pairs(
+            encode_pairs(dataset.validation, tokenizers),
+            recipe.max_length,
+            where=f"{dataset.name}:validation",
+        ),
         recipe.training,
         folder=logs / "parent",
         seed=recipe.seed,
@@ -199,10 +239,23 @@ def train_parent(
     }
 
 
-def _digest(corpora: Corpora, recipe: ParentRecipe) -> str:
+def _flaw(note: Mapping[str, Any], corpora: Corpora, recipe: ParentRecipe) -> str | None:
+    """Why a parent that was trained beside other children cannot be used with these."""
+    learned = set(corpora.left_out) - set(note["left_out"])
+    if learned:
+        return f"has learned {len(learned)} sentences of the validation and test sets given now"
+    if set(_vocabulary_of(corpora, recipe)) - set(note["vocabulary_of"]):
+        return "has a joint vocabulary that was made without the children given now"
+    return None
+
+
+def _vocabulary_of(corpora: Corpora, recipe: ParentRecipe) -> list[str]:
+    """The children whose text the parent's vocabulary depends on: all, or none."""
+    joint = recipe.vocabulary.vocabulary == "joint"
+    return [corpora.digests[name] for name in corpora.children] if joint else []
+
+
+def _digest(data_digest: str, recipe: ParentRecipe) -> str:
     settings = dataclasses.asdict(recipe)
     del settings["training"]["report_to"]  # who watches changes nothing
-    # Only a joint vocabulary depends on the children's text.
-    joint = recipe.vocabulary.vocabulary == "joint"
-    children = sorted(digest(child) for child in corpora.children.values()) if joint else []
-    return content_digest([digest(corpora.parent), children, settings])
+    return content_digest([data_digest, settings])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptu_seq.jobs import Job, Outcome
+from ptu_seq.jobs import Job, Outcome, file_name
 
 
 def write_translations(folder: Path, job: Job, outcome: Outcome, sources: Sequence[str]) -> None:
@@ -20,7 +20,7 @@ def write_translations(folder: Path, job: Job, outcome: Outcome, sources: Sequen
         sources: the test sentences.
     """
     cell = job.cell
-    child = folder / cell.target.replace("/", "_").replace(":", "_")
+    child = folder / file_name(cell.target)
     child.mkdir(parents=True, exist_ok=True)
     texts = {
         "source": sources,

@@ -13,6 +13,7 @@ the parent's vocabulary. On the other side there are three ways:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, get_args
@@ -117,9 +118,9 @@ def parent_vocabulary(
         for child in children:
             own = _both_sides(child)
             texts += own * max(1, len(parent.train) // len(child.train))
-        return _joint(texts, options.vocab_size, options, max_length)
+        return _joint(texts, "vocab_size", options, max_length)
     source, target = (
-        _train(parent.train[side][:], options.vocab_size, options, max_length)
+        _train(parent.train[side][:], "vocab_size", options, max_length)
         for side in ("source", "target")
     )
     return TokenizerPair(source, target)
@@ -166,7 +167,7 @@ def child_vocabulary(
         if language == known:
             sides.append((theirs, None))
             continue
-        ours = _train(child.train[side][:], options.child_vocab_size, options, parent.max_length)
+        ours = _train(child.train[side][:], "child_vocab_size", options, parent.max_length)
         mapping = token_mapping(ours, theirs)
         if options.vocabulary == "random":
             mapping = _random_mapping(ours, theirs, mapping, generator)
@@ -179,7 +180,7 @@ def scratch_vocabulary(
     child: TranslationDataset, options: VocabularyOptions, max_length: int
 ) -> TokenizerPair:
     """A small joint vocabulary of a child's own pairs, for a network that has no parent."""
-    return _joint(_both_sides(child), options.scratch_vocab_size, options, max_length)
+    return _joint(_both_sides(child), "scratch_vocab_size", options, max_length)
 
 
 def _random_mapping(
@@ -189,13 +190,15 @@ def _random_mapping(
     generator: torch.Generator,
 ) -> Tensor:
     """Special tokens stay what they are; every other gets a parent's token, as evenly as can be."""
-    special = torch.zeros(len(child), dtype=torch.bool)
-    special[[i for i in child.all_special_ids if i is not None]] = True
-    reserved = set(parent.all_special_ids)
-    free = torch.tensor([i for i in range(len(parent)) if i not in reserved])
-    rounds = -(-len(child) // len(free))
-    drawn = torch.cat([free[torch.randperm(len(free), generator=generator)] for _ in range(rounds)])
-    return torch.where(special, matched, drawn[: len(child)])
+    ours, theirs = (
+        torch.tensor([i for i in range(len(t)) if i not in set(t.all_special_ids)])
+        for t in (child, parent)
+    )
+    rounds = math.ceil(len(ours) / len(theirs))
+    orders = [torch.randperm(len(theirs), generator=generator) for _ in range(rounds)]
+    mapping = matched.clone()
+    mapping[ours] = theirs[torch.cat(orders)[: len(ours)]]
+    return mapping
 
 
 def _both_sides(dataset: TranslationDataset) -> list[str]:
@@ -203,13 +206,19 @@ def _both_sides(dataset: TranslationDataset) -> list[str]:
 
 
 def _joint(
-    texts: Iterable[str], size: int, options: VocabularyOptions, max_length: int
+    texts: Iterable[str], size: str, options: VocabularyOptions, max_length: int
 ) -> TokenizerPair:
     tokenizer = _train(texts, size, options, max_length)
     return TokenizerPair(tokenizer, tokenizer)
 
 
 def _train(
-    texts: Iterable[str], size: int, options: VocabularyOptions, max_length: int
+    texts: Iterable[str], size: str, options: VocabularyOptions, max_length: int
 ) -> PreTrainedTokenizerFast:
-    return train_vocabulary(texts, size, options.piece_model, max_length=max_length)
+    """A vocabulary of the size that an option says; messages name it as the flag."""
+    try:
+        return train_vocabulary(
+            texts, getattr(options, size), options.piece_model, max_length=max_length
+        )
+    except UserError as error:
+        raise UserError(f"--{size}: {error}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from pathlib import Path
 
@@ -11,58 +10,40 @@ import pytest
 
 from ptu_seq import cli
 from ptu_seq.errors import UserError
-from ptu_seq.models import PTUForConditionalGeneration
+from ptu_seq.models import PTUForConditionalGeneration, RNNForConditionalGeneration
 from ptu_seq.records import read_json, read_lines
 from recipes.low_resource_mt import main
-from tests.tiny import BAD, GOOD, OTHER
+from tests.tiny import write_translations
 
 METHODS = ["scratch", "frozen", "fine_tune", "zoph", "ptu"]
 SMALL = """
 workers: 1
 seeds: 1
 tuning_settings: 1
-embedding_size: 16
-hidden_size: 16
-vocab_size: 400
-child_vocab_size: 400
-scratch_vocab_size: 400
-max_length: 30
-batch_tokens: 400
-min_steps: 20
-max_steps: 20
+embedding_size: 24
+hidden_size: 32
+vocab_size: 300
+child_vocab_size: 300
+scratch_vocab_size: 300
+max_length: 20
+batch_tokens: 600
+min_steps: 60
+max_steps: 60
 evaluations: 2
-parent_max_steps: 40
+parent_learning_rate: 0.01
+parent_epochs: 100
+parent_max_steps: 160
 beam_size: 2
 target_lang: en
 """
-
-Pairs = list[dict[str, dict[str, str]]]
-
-
-def pairs(count: int, seed: int, language: str) -> Pairs:
-    """Sentences and their translations: every word spelt backwards, or with an ending."""
-    draw = random.Random(seed)
-    rows = []
-    for i in range(count):
-        words = [*draw.choices((*OTHER, *GOOD, *BAD), k=draw.randint(3, 7)), f"n{seed}x{i}"]
-        foreign = [word[::-1] if language == "fr" else f"{word}o" for word in words]
-        rows.append({"translation": {"en": " ".join(words), language: " ".join(foreign)}})
-    return rows
-
-
-def write(folder: Path, language: str, seed: int) -> None:
-    folder.mkdir()
-    for j, (split, count) in enumerate((("train", 120), ("validation", 20), ("test", 15))):
-        lines = [json.dumps(row) for row in pairs(count, 10 * seed + j, language)]
-        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     (folder / "small.yaml").write_text(SMALL)
-    write(folder / "parent", "fr", 1)
-    write(folder / "child", "tl", 2)
+    write_translations(folder / "parent", "fr", 1)
+    write_translations(folder / "child", "tl", 2)
     return folder
 
 
@@ -177,10 +158,25 @@ def test_a_parent_may_be_given(data: Path, first: Path, tmp_path: Path):
     assert not (out / "parent").exists()
 
 
+def test_results_of_another_given_parent_are_never_mixed_in(
+    data: Path, first: Path, tmp_path: Path
+):
+    parent, out = tmp_path / "parent", tmp_path / "out"
+    shutil.copytree(first / "parent", parent)
+    run(data, out, f"--parent_model={parent}", "--methods", "frozen")
+    moved = parent.rename(tmp_path / "moved")  # its place does not matter
+    run(data, out, f"--parent_model={moved}", "--methods", "frozen")
+    model = RNNForConditionalGeneration.from_pretrained(moved)
+    next(model.parameters()).data[5] += 1
+    model.save_pretrained(moved)
+    with pytest.raises(UserError, match="another configuration .parent_weights was"):
+        run(data, out, f"--parent_model={moved}", "--methods", "frozen")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--hidden_size=32"], "another architecture: hidden_size 16 .asked for: 32."),
+        (["--hidden_size=64"], "another architecture: hidden_size 32 .asked for: 64."),
         (["--vocabulary=joint"], "give --vocabulary match or random"),
     ],
 )
@@ -194,7 +190,7 @@ def test_a_parent_that_does_not_fit_is_explained(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--source_langs", "fr"], "has 1 languages; give 2"),
+        (["--source_langs", "fr"], "has 1 of the 2 languages"),
         (["--source_langs", "fr", "xx"], "xx"),
         (["--sizes", "500"], "--sizes 500"),
         (["--methods", "zof"], "zoph"),
@@ -208,6 +204,35 @@ def test_what_cannot_work_is_explained(
     with pytest.raises((UserError, SystemExit)) as error:  # flags that cannot be read end at once
         run(data, tmp_path / "out", *words)
     assert message in str(error.value) + capsys.readouterr().err
+
+
+def test_sentences_of_thousands_of_tokens_neither_train_nor_stop_anything(
+    data: Path, tmp_path: Path, capsys
+):
+    child = shutil.copytree(data / "child", tmp_path / "child")
+    endless = {"translation": {"en": "brisa " * 5000, "tl": "brisao " * 5000}}
+    # Not word for word alike, or they would be dropped from the training pairs for that.
+    for split, extra in (("train", "lumo"), ("validation", "vex"), ("test", "talo")):
+        row = {"translation": {k: f"{extra} {v}" for k, v in endless["translation"].items()}}
+        with (child / f"{split}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+    run(
+        data,
+        tmp_path / "out",
+        f"--target_datasets={child}",
+        "--sizes=all",
+        "--methods",
+        "fine_tune",
+        "ptu",
+    )
+    fine_tune, ptu = read_lines(tmp_path / "out" / "results.jsonl")
+    assert (fine_tune["left_out"], fine_tune["cut"]) == (ptu["left_out"], ptu["cut"]) == (1, 1)
+    folder = tmp_path / "out" / "translations" / "child_tl-en"
+    assert len((folder / "all-ptu-0.txt").read_text().splitlines()) == 16
+    told = capsys.readouterr()
+    for method in ("fine_tune", "ptu"):
+        assert f"{method} on child:tl-en, size all: 1 training pair left out" in told.out
+        assert f"{method} on child:tl-en: 1 test sentence read to --max_length" in told.out
 
 
 def test_a_missing_parent_folder_is_explained(data: Path, tmp_path: Path):
@@ -230,4 +255,4 @@ def test_sentences_of_the_childs_test_set_are_kept_from_the_parent(
         "--methods",
         "fine_tune",
     )
-    assert "training on parent:fr-en (120 pairs)" in capsys.readouterr().out
+    assert "training on parent:fr-en (200 pairs)" in capsys.readouterr().out

@@ -7,19 +7,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ptu_seq.records import read_json, read_lines
-from recipes.sentence_classification import main
-from tests.tiny import sentences, write_dataset
+from recipes import low_resource_mt, sentence_classification
+from tests.tiny import sentences, write_dataset, write_translations
 
 ROOT = Path(__file__).parents[2]
-RECIPE = ROOT / "recipes" / "sentence_classification.py"
 
 # After the first job both processes have work for longer than any test may take.
 SLEEPERS = """
@@ -35,28 +35,46 @@ if __name__ == "__main__":
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 
 
-@pytest.fixture
-def arguments(tmp_path: Path) -> list[str]:
-    """Five runs of half a second or so, after three to choose a setting."""
-    rows = (sentences(count, seed) for seed, count in enumerate((200, 40, 40, 100, 40, 40)))
-    source = write_dataset(tmp_path / "books", next(rows), next(rows), next(rows))
-    target = write_dataset(tmp_path / "films", next(rows), next(rows), next(rows))
-    words = {
-        "source_dataset": source,
-        "target_datasets": target,
-        "sizes": "50",
-        "seeds": 5,
-        "methods": "scratch",
-        "embedding_size": 8,
-        "hidden_size": 8,
-        "vocab_size": 100,
-        "source_max_steps": 20,
-        "min_steps": 60,
-        "max_steps": 60,
-        "evaluations": 4,
-        "patience": 100,
-    }
-    return [f"--{name}={value}" for name, value in words.items()]
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe's script, its function, and arguments for runs that are short but not too short."""
+
+    script: Path
+    main: Callable[[list[str]], None]
+    arguments: list[str]
+
+
+#: Five runs of half a second or so, after three or four to choose a setting.
+SHORT = {
+    "sizes": "50",
+    "seeds": 5,
+    "methods": "scratch",
+    "embedding_size": 8,
+    "hidden_size": 8,
+    "min_steps": 60,
+    "max_steps": 60,
+    "evaluations": 4,
+    "patience": 100,
+}
+
+
+@pytest.fixture(params=["sentence_classification", "low_resource_mt"])
+def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
+    if request.param == "low_resource_mt":
+        main = low_resource_mt.main
+        source = write_translations(tmp_path / "parent", "fr", 1)
+        target = write_translations(tmp_path / "child", "tl", 2)
+        words = {"target_lang": "en", "tuning_settings": 4, "parent_max_steps": 20}
+        words |= {"vocab_size": 300, "scratch_vocab_size": 300, "max_length": 30}
+    else:
+        main = sentence_classification.main
+        rows = (sentences(count, seed) for seed, count in enumerate((200, 40, 40, 100, 40, 40)))
+        source = write_dataset(tmp_path / "books", next(rows), next(rows), next(rows))
+        target = write_dataset(tmp_path / "films", next(rows), next(rows), next(rows))
+        words = {"vocab_size": 100, "source_max_steps": 20}
+    words = {"source_dataset": source, "target_datasets": target, **SHORT, **words}
+    arguments = [f"--{name}={value}" for name, value in words.items()]
+    return Recipe(ROOT / "recipes" / f"{request.param}.py", main, arguments)
 
 
 @contextmanager
@@ -98,9 +116,9 @@ def scores(folder: Path) -> dict[str, Any]:
     return {line["run_id"]: {**line, "seconds": None} for line in lines}
 
 
-def test_ctrl_c_then_the_same_command_again(arguments: list[str], tmp_path: Path):
+def test_ctrl_c_then_the_same_command_again(recipe: Recipe, tmp_path: Path):
     out = tmp_path / "out"
-    with start(RECIPE, *arguments, f"--output_dir={out}", "--workers=2") as process:
+    with start(recipe.script, *recipe.arguments, f"--output_dir={out}", "--workers=2") as process:
         wait_for_line(out / "results.jsonl", process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all of the group
         output = wait_for_end(process)
@@ -112,11 +130,11 @@ def test_ctrl_c_then_the_same_command_again(arguments: list[str], tmp_path: Path
     assert read_json(out / "summary.json")["cells"][0]["scores"]
     assert not list(out.glob(".*"))
 
-    main([*arguments, f"--output_dir={out}", "--workers=1"])
+    recipe.main([*recipe.arguments, f"--output_dir={out}", "--workers=1"])
     assert len(scores(out)) == 5
     assert scores(out).items() >= finished.items()
 
-    main([*arguments, f"--output_dir={tmp_path / 'in_one_go'}", "--workers=1"])
+    recipe.main([*recipe.arguments, f"--output_dir={tmp_path / 'in_one_go'}", "--workers=1"])
     assert scores(tmp_path / "in_one_go") == scores(out)
 
 

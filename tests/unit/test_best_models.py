@@ -67,21 +67,32 @@ def test_other_targets_have_folders_of_their_own(tmp_path):
     kept = Kept(tmp_path, ["a", "b", "glue/c"])
     for target in ("a", "b", "glue/c"):
         kept.offer(f"of {target}", 100, 0.5, target)
-    assert [kept.held(folder) for folder in (".", "b", "glue/c")] == ["of a", "of b", "of glue/c"]
+    assert [kept.held(folder) for folder in (".", "b", "glue_c")] == ["of a", "of b", "of glue/c"]
 
 
 def test_models_move_when_another_target_comes_first(tmp_path):
-    kept = Kept(tmp_path, ["a", "b"])
+    kept = Kept(tmp_path, ["a", "x/b:c"])
     kept.offer("of a", 100, 0.5, "a")
-    kept.offer("of b", 100, 0.5, "b")
-    again = Kept(tmp_path, ["b", "a"])
+    kept.offer("of b", 100, 0.5, "x/b:c")
+    again = Kept(tmp_path, ["x/b:c", "a"])
     assert (again.held(), again.held("a")) == ("of b", "of a")
     again.offer("worse", 100, 0.4, "a")
-    again.offer("better", 100, 0.6, "b")
+    again.offer("better", 100, 0.6, "x/b:c")
     assert (again.held(), again.held("a")) == ("better", "of a")
-    third = Kept(tmp_path, ["c", "a", "b"])
-    assert (third.held("a"), third.held("b")) == ("of a", "better")
+    third = Kept(tmp_path, ["c", "a", "x/b:c"])
+    assert (third.held("a"), third.held("x_b_c")) == ("of a", "better")
     assert not (tmp_path / "model" / "weights").exists()
+
+
+def test_a_better_model_leaves_nothing_of_the_one_before(tmp_path):
+    kept = Kept(tmp_path, ["a", "b"])
+    kept.offer("of b", 100, 0.5, "b")
+    kept.offer("of a", 100, 0.5)
+    (tmp_path / "model" / "source_tokenizer").mkdir()  # as separate vocabularies have it
+    (tmp_path / "model" / "source_tokenizer" / "tokenizer.json").write_text("{}")
+    kept.offer("better", 100, 0.6)
+    held = sorted(path.name for path in (tmp_path / "model").iterdir())
+    assert (kept.held(), held) == ("better", ["b", "run.json", "weights"])
 
 
 def test_runs_without_a_model_are_passed_over(tmp_path):

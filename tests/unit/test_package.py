@@ -63,9 +63,10 @@ def test_wheel_holds_package_and_recipes_alone(unpacked_wheel):
     assert {name.partition("/")[0] for name in files} == {"ptu_seq", metadata}
 
 
-def test_recipe_runs_from_the_wheel(unpacked_wheel, tmp_path):
+@pytest.mark.parametrize("recipe", ["sentence_classification", "low_resource_mt"])
+def test_recipe_runs_from_the_wheel(unpacked_wheel, tmp_path, recipe):
     run = subprocess.run(
-        [sys.executable, "-m", "ptu_seq.cli", "run", "sentence_classification", "--help"],
+        [sys.executable, "-m", "ptu_seq.cli", "run", recipe, "--preset=paper", "--help"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(unpacked_wheel)},
         capture_output=True,

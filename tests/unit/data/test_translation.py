@@ -260,7 +260,7 @@ def test_a_split_without_the_languages_of_train_is_named(write: Write) -> None:
 def test_a_missing_path_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is no file or folder"):
         load_translation(str(tmp_path / "none"), "fr", "en")
-    with pytest.raises(UserError, match="has no train file"):
+    with pytest.raises(UserError, match="has no train file.*or plain text such as train.fr beside"):
         load_translation(str(tmp_path), "fr", "en")
 
 
