@@ -21,8 +21,8 @@ class PTUTransfer(TranslationMethod):
     grid = (
         {
             "init": "source",
-            "learning_rate": 1e-3,
-            "unit_learning_rate": 1e-3,
+            "learning_rate": 2e-3,
+            "unit_learning_rate": 2e-3,
             "update_bias": 0.0,
             "embedding_dropout": 0.3,
             "hidden_dropout": 0.3,

@@ -18,7 +18,7 @@ class Scratch(TranslationMethod):
     name = "scratch"
     grid = (
         {
-            "learning_rate": 1e-3,
+            "learning_rate": 2e-3,
             "embedding_dropout": 0.3,
             "hidden_dropout": 0.3,
             "word_dropout": 0.1,
