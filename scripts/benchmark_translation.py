@@ -25,7 +25,7 @@ detokenised text. What is finished is not done again. Flags after a double hyphe
     python scripts/benchmark_translation.py speed --output speed.json
     python scripts/benchmark_translation.py quality --sizes 1000 5000 --output quality.json
     python scripts/benchmark_translation.py quality --sizes 200 --seeds 1 --tuning_settings 1 \
-        --output_dir /tmp/short -- --parent_max_steps 20 --max_steps 20
+        --output_dir runs/short -- --parent_max_steps 20 --max_steps 20
 """
 
 from __future__ import annotations
