@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import tempfile
 
 # Before transformers and datasets are imported: they read their environment once.
@@ -19,6 +20,9 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
+
+# A shell that runs the suite in the background has Ctrl-C ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
