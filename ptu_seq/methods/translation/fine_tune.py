@@ -15,8 +15,8 @@ class FineTune(TranslationMethod):
 
     name = "fine_tune"
     grid = (
+        {"learning_rate": 2e-3, "embedding_dropout": 0.3, "hidden_dropout": 0.3},
         {"learning_rate": 1e-3, "embedding_dropout": 0.3, "hidden_dropout": 0.3},
-        {"learning_rate": 5e-4, "embedding_dropout": 0.3, "hidden_dropout": 0.3},
         {
             "learning_rate": 1e-3,
             "embedding_dropout": 0.3,
