@@ -21,6 +21,7 @@ from ptu_seq.best_models import BestModels
 from ptu_seq.errors import UserError
 from ptu_seq.jobs import TUNING_SEED, Cell, Job, Outcome
 from ptu_seq.methods.translation import TRANSLATION_METHODS, get_translation_method
+from ptu_seq.models import PTUSeq2SeqConfig
 from ptu_seq.ranges import Checked, Range
 from ptu_seq.report import format_table, read_results, write_figures, write_report, write_summary
 from ptu_seq.runner import JobRunner, default_workers
@@ -38,6 +39,9 @@ from ptu_seq.translation.texts import write_translations
 from ptu_seq.translation.vocabularies import VocabularyOptions
 
 RECIPE = "low_resource_mt"
+
+# What the units do where no flag and no setting says otherwise: part of a study's configuration.
+UNIT_DEFAULTS = ("candidate_init", "fine_tune_bias", "update_bias", "gate_dropout")
 
 
 @dataclass
@@ -261,7 +265,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         "network": asdict(network),
         "sentences": asdict(sentences),
         "vocabularies": asdict(vocabulary),
-        "units": asdict(units),
+        "units": {
+            **{name: getattr(PTUSeq2SeqConfig, name) for name in UNIT_DEFAULTS},
+            **asdict(units),
+        },
         # Every method's, so that results do not mix after one's grid has changed in the code.
         "grids": {name: list(method.grid) for name, method in TRANSLATION_METHODS.items()},
         "tuning_settings": wanted.tuning_settings,

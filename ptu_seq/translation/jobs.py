@@ -183,19 +183,20 @@ class TranslationJobs:
         model.save_pretrained(folder)
         tokenizers.save(folder)
         test = test.select(range(min(len(test), GATE_EXAMPLES)))
-        gates = _gates(model, encode_pairs(test, tokenizers), self.max_length)
+        with _quiet():  # what is cut is in the outcome
+            examples = truncate_pairs(encode_pairs(test, tokenizers), self.max_length)
+        gates = _gates(model, examples)
         return replace(outcome, gates=gates, model_dir=str(folder))
 
 
 def _gates(
-    model: PTUForConditionalGeneration, examples: Sequence[dict[str, list[int]]], limit: int
+    model: PTUForConditionalGeneration, examples: Sequence[dict[str, list[int]]]
 ) -> list[dict[str, Any]]:
     """Statistics of the gates while the references are written."""
     statistics = GateStatistics()
     model.eval()
-    rows = [{side: ids[:limit] for side, ids in example.items()} for example in examples]
-    for start in range(0, len(rows), GATE_BATCH):
-        batch = collate(rows[start : start + GATE_BATCH], int(model.config.pad_token_id))
+    for start in range(0, len(examples), GATE_BATCH):
+        batch = collate(examples[start : start + GATE_BATCH], int(model.config.pad_token_id))
         with torch.inference_mode():
             model.gates(
                 **{name: tensor.to(model.device) for name, tensor in batch.items()},

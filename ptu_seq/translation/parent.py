@@ -96,6 +96,7 @@ def prepare_parent(corpora: Corpora, recipe: ParentRecipe, study: Study, logs: P
         folder / "parent.json",
         {
             "digest": wanted,
+            "data": corpora.digests[corpora.parent_name],
             "dataset": corpora.parent_name,
             "languages": languages,
             "left_out": list(corpora.left_out),
@@ -119,8 +120,9 @@ def given_parent(name: str, recipe: ParentRecipe, corpora: Corpora) -> Path:
         The folder.
 
     Raises:
-        UserError: if there is none, its architecture is not the one that is asked for, or it
-            translates other languages.
+        UserError: if there is none, its architecture is not the one that is asked for, it
+            translates other languages, or its training is not known to have kept the children's
+            validation and test sentences out.
     """
     folder = Path(name).expanduser()
     if not folder.is_dir():
@@ -144,13 +146,23 @@ def given_parent(name: str, recipe: ParentRecipe, corpora: Corpora) -> Path:
             f"--parent_model {name} is of another architecture: {', '.join(differing)}; give the "
             "same flags as it was trained with."
         )
-    known = read_json(folder / "parent.json").get("languages")
+    note = read_json(folder / "parent.json")
+    known = note.get("languages")
     ours = [corpora.parent.source_lang, corpora.parent.target_lang]
     if known and known != ours:
         raise UserError(
             f"--parent_model {name} translates from {known[0]} into {known[1]}, but "
             f"--source_dataset is from {ours[0]} into {ours[1]}; give the data that it learned."
         )
+    if note.get("data") != corpora.digests[corpora.parent_name]:
+        raise UserError(
+            f"--parent_model {name} did not learn {corpora.parent_name}, so nobody can tell if it "
+            "has seen the children's test sentences; give its own data as --source_dataset."
+        )
+    # Separate vocabularies where a joint one is asked for are explained with the child's.
+    flaw = _flaw(note, corpora, recipe) if translator.tokenizers.joint else _leak(note, corpora)
+    if flaw is not None:
+        raise UserError(f"--parent_model {name} {flaw}; leave it out, and one will be trained.")
     return folder
 
 
@@ -241,12 +253,20 @@ def train_parent(
 
 def _flaw(note: Mapping[str, Any], corpora: Corpora, recipe: ParentRecipe) -> str | None:
     """Why a parent that was trained beside other children cannot be used with these."""
-    learned = set(corpora.left_out) - set(note["left_out"])
-    if learned:
-        return f"has learned {len(learned)} sentences of the validation and test sets given now"
+    leak = _leak(note, corpora)
+    if leak is not None:
+        return leak
     if set(_vocabulary_of(corpora, recipe)) - set(note["vocabulary_of"]):
         return "has a joint vocabulary that was made without the children given now"
     return None
+
+
+def _leak(note: Mapping[str, Any], corpora: Corpora) -> str | None:
+    """Says it where a parent has learned what the children are scored on."""
+    learned = set(corpora.left_out) - set(note["left_out"])
+    if not learned:
+        return None
+    return f"has learned {len(learned)} sentences of the validation and test sets given now"
 
 
 def _vocabulary_of(corpora: Corpora, recipe: ParentRecipe) -> list[str]:

@@ -252,6 +252,23 @@ class TestGiven:
         ):
             self.give(trained, corpora=turned)
 
+    def test_one_that_learned_a_childs_test_sentence_is_refused(self, workshop):
+        workshop.share("other")
+        workshop.prepare("child")
+        assert self.give(workshop)
+        with pytest.raises(UserError, match="^--parent_model .* has learned 1 sentences of the"):
+            self.give(workshop, corpora=workshop.corpora("other"))
+
+    def test_one_of_other_or_unknown_data_is_refused(self, workshop):
+        workshop.prepare()
+        folder = workshop.root / "out" / "parent"
+        workshop.share("child")  # the parent's data are no longer those that it learned
+        with pytest.raises(UserError, match="^--parent_model .* did not learn parent:fr-en"):
+            self.give(workshop)
+        (folder / "parent.json").unlink()
+        with pytest.raises(UserError, match="^--parent_model .* did not learn parent:fr-en"):
+            self.give(workshop)
+
     def test_what_is_no_parent_is_named(self, trained, tmp_path, tiny_classifier):
         (tmp_path / "empty").mkdir()
         for folder, message in (
