@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar, Literal, get_args
 
 from transformers import PreTrainedConfig
@@ -16,7 +17,28 @@ Tying = Literal["none", "decoder", "all"]
 Seq2SeqSite = Literal["embedding", "encoder", "attention", "decoder", "output"]
 
 
-class Seq2SeqConfig(PreTrainedConfig):
+class TwoVocabulariesConfig(PreTrainedConfig):
+    """A configuration with a `vocab_size` of the encoder and a `decoder_vocab_size`."""
+
+    def get_text_config(
+        self, decoder: bool | None = None, encoder: bool | None = None
+    ) -> PreTrainedConfig:
+        """The configuration with the number of tokens that are written, or read, as `vocab_size`.
+
+        The beam search of transformers before 5.24 asks here how many tokens a model writes.
+
+        Args:
+            decoder: whether the decoder is meant, as it is if neither is.
+            encoder: whether the encoder is.
+        """
+        if encoder or self.decoder_vocab_size in (None, self.vocab_size):
+            return self
+        written = copy.copy(self)
+        written.vocab_size = self.decoder_vocab_size
+        return written
+
+
+class Seq2SeqConfig(TwoVocabulariesConfig):
     """Shape of an :class:`~ptu_seq.models.RNNForConditionalGeneration`.
 
     Args:
@@ -57,7 +79,11 @@ class Seq2SeqConfig(PreTrainedConfig):
     """
 
     model_type = "ptu_seq_rnn_seq2seq"
-    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values", "cross_attentions"]
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "cache",
+        "past_key_values",
+        "cross_attentions",
+    ]
 
     is_encoder_decoder: bool = True
     vocab_size: int = 4000
@@ -130,7 +156,7 @@ class Seq2SeqConfig(PreTrainedConfig):
         return self.decoder_vocab_size or self.vocab_size
 
 
-class PTUSeq2SeqConfig(PreTrainedConfig):
+class PTUSeq2SeqConfig(TwoVocabulariesConfig):
     """Shape of a :class:`~ptu_seq.models.PTUForConditionalGeneration`.
 
     Args:
@@ -157,7 +183,11 @@ class PTUSeq2SeqConfig(PreTrainedConfig):
     """
 
     model_type = "ptu_seq_ptu_seq2seq"
-    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values", "cross_attentions"]
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "cache",
+        "past_key_values",
+        "cross_attentions",
+    ]
 
     is_encoder_decoder: bool = True
     target_network: dict[str, Any] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +18,13 @@ from ptu_seq.nn.gated import OnGates
 
 IGNORED = -100
 """The label of positions that do not count, as everywhere in torch and transformers."""
+
+# transformers 5.24 renamed what `generate` hands on and models return.
+STATE_NAME = (
+    "cache" if "cache" in {field.name for field in fields(Seq2SeqLMOutput)} else "past_key_values"
+)
+"""What the transformers installed here calls the state in a model's output: "cache" from 5.24 on,
+"past_key_values" before."""
 
 
 @dataclass
@@ -36,8 +43,8 @@ class EncoderOutput(ModelOutput):
 class TranslationGenerationMixin(GenerationMixin):
     """The forward pass, the loss and the hooks of `generate`, for models that encode and decode.
 
-    The state of decoding is one explicit :class:`DecodingState`, which `generate` hands on as
-    `past_key_values`; nothing is kept on modules.
+    The state of decoding is one explicit :class:`DecodingState`, which `generate` hands on under
+    the name `STATE_NAME`; nothing is kept on modules.
     """
 
     target_config: Seq2SeqConfig  # of the network that is trained
@@ -86,6 +93,7 @@ class TranslationGenerationMixin(GenerationMixin):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        cache: DecodingState | None = None,
     ) -> Seq2SeqLMOutput:
         """Logits, and the loss if there are labels.
 
@@ -103,6 +111,7 @@ class TranslationGenerationMixin(GenerationMixin):
             return_dict: likewise; the result is always a `Seq2SeqLMOutput`.
             num_items_in_batch: labels in all of an optimisation step, which Trainer gives when it
                 accumulates gradients; the loss is the sum over labels divided by it.
+            cache: the same as `past_key_values`, by the name that newer transformers have for it.
 
         Raises:
             ValueError: if there is nothing to read.
@@ -113,7 +122,7 @@ class TranslationGenerationMixin(GenerationMixin):
                     "The decoder has nothing to read: pass decoder_input_ids or labels."
                 )
             decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
-        state = past_key_values
+        state = past_key_values if cache is None else cache
         if state is None:
             state = self._first_state(input_ids, attention_mask, encoder_outputs)
             state = state.with_rows(len(decoder_input_ids))
@@ -121,11 +130,12 @@ class TranslationGenerationMixin(GenerationMixin):
         logits = self.logits(decoded)
         loss = None if labels is None else self._loss(logits, labels, num_items_in_batch)
         keep = labels is None if use_cache is None else use_cache
+        kept: dict[str, Any] = {STATE_NAME: state if keep else None}
         return Seq2SeqLMOutput(
             loss=loss,
             logits=logits,
-            past_key_values=state if keep else None,  # type: ignore[arg-type]
             cross_attentions=(decoded.weights.unsqueeze(1),) if output_attentions else None,
+            **kept,
         )
 
     def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:

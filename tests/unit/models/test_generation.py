@@ -13,6 +13,7 @@ from ptu_seq.models import PTUForConditionalGeneration, RNNForConditionalGenerat
 from ptu_seq.models.decoding_state import DecodingState
 from ptu_seq.models.encoder import Encoded, Encoder
 from ptu_seq.models.encoding import Batch
+from ptu_seq.models.translation_model import STATE_NAME
 
 Model = RNNForConditionalGeneration | PTUForConditionalGeneration
 START, END = 2, 3
@@ -89,7 +90,8 @@ def written(row: Tensor) -> list[int]:
     return tokens[: tokens.index(END) + 1] if END in tokens else tokens
 
 
-def test_steps_one_by_one_are_the_unroll(model, make_translations):
+@pytest.mark.parametrize("name_of_state", ["cache", "past_key_values"])  # by transformers' version
+def test_steps_one_by_one_are_the_unroll(name_of_state, model, make_translations):
     batch = make_translations(12)
     expected = model(**batch).logits
     read = model.prepare_decoder_input_ids_from_labels(batch["labels"])
@@ -98,9 +100,9 @@ def test_steps_one_by_one_are_the_unroll(model, make_translations):
         output = model(
             **{name: batch[name] for name in ("input_ids", "attention_mask")},
             decoder_input_ids=token,
-            past_key_values=state,
+            **{name_of_state: state},
         )
-        state = output.past_key_values
+        state = output[STATE_NAME]
         steps.append(output.logits)
     assert isinstance(state, DecodingState) and state.get_seq_length() == read.shape[1]
     torch.testing.assert_close(torch.cat(steps, dim=1), expected, atol=1e-5, rtol=1e-5)
@@ -112,7 +114,7 @@ def test_the_state_changes_nothing(num_beams, model, sentences):
     options: dict[str, Any] = {"num_beams": num_beams, "num_return_sequences": num_beams}
     with_state = generate(model, sentences, **options)
     without = generate(model, sentences, **options, use_cache=False)
-    assert with_state.past_key_values is not None and without.past_key_values is None
+    assert with_state[STATE_NAME] is not None and STATE_NAME not in without
     assert torch.equal(with_state.sequences, without.sequences)
     for ours, theirs in zip(with_state.scores, without.scores, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
@@ -250,7 +252,7 @@ def test_sentences_are_read_once_and_shared_by_their_beams(model, sentences, mon
         return forward(self, batch, *rest)
 
     monkeypatch.setattr(Encoder, "forward", spy)
-    state = generate(model, sentences, num_beams=5).past_key_values
+    state = generate(model, sentences, num_beams=5)[STATE_NAME]
     twins = 1 if isinstance(model, RNNForConditionalGeneration) else 2
     assert read == [4] * twins
     while state is not None:
@@ -266,7 +268,7 @@ def test_reordering_moves_every_row_of_both_twins(model, sentences):
     one = {"input_ids": sentences["input_ids"][:1]}
     tokens = torch.tensor([[START, 5], [START, 6], [START, 7]])
     follow = torch.tensor([[8], [9], [10]])
-    state = model(**one, decoder_input_ids=tokens).past_key_values
+    state = model(**one, decoder_input_ids=tokens)[STATE_NAME]
     state.reorder_cache(order)
     moved = model(decoder_input_ids=follow, past_key_values=state).logits
     expected = model(**one, decoder_input_ids=torch.cat([tokens[order], follow], dim=1)).logits

@@ -242,3 +242,11 @@ def test_word_dropout_drops_whole_vectors(make_parent):
     dropped = dropped_at(model.encoder.embedding_dropout, torch.ones(20, 30, 6))
     assert (dropped == dropped[..., :1]).all()
     assert dropped.float().mean() == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_transformers_counts_the_tokens_that_are_written(joint):
+    config = Seq2SeqConfig(vocab_size=7, decoder_vocab_size=None if joint else 9)
+    assert config.get_text_config().vocab_size == (7 if joint else 9)
+    assert config.get_text_config(decoder=True).vocab_size == (7 if joint else 9)
+    assert config.get_text_config(encoder=True).vocab_size == config.vocab_size == 7
