@@ -55,7 +55,7 @@ class Job:
     @property
     def file_name(self) -> str:
         """Tells the job's files from those of all others in a study."""
-        setting = "-".join(map(str, self.setting.values())) if self.is_tuning else self.seed
+        setting = "-".join(map(str, _numbers(self.setting))) if self.is_tuning else self.seed
         return file_name(f"{self.cell.target}-{self.cell.size}-{self.cell.method}-{setting}")
 
     def __str__(self) -> str:
@@ -64,6 +64,15 @@ class Job:
         return (
             f"{self.cell.method} on {self.cell.target}, size {self.cell.size}, {seed} ({setting})"
         )
+
+
+def _numbers(setting: Mapping[str, Any]) -> Iterator[Any]:
+    """The values of a setting, those by site one after the other."""
+    for value in setting.values():
+        if isinstance(value, Mapping):
+            yield from value.values()
+        else:
+            yield value
 
 
 @dataclass(frozen=True)

@@ -15,20 +15,32 @@ class PTUTransfer(TransferMethod):
     """A target network beside the frozen source, with units between them.
 
     The start of the target, "source" or "random", is a hyper-parameter like the learning rate:
-    where the tasks are near, the source is the better start, elsewhere a new network is. The first
-    setting begins near fine-tuning: its gates let little of the source through until they learn to.
-    The third holds its gates back by dropout, which few examples of a far task need.
+    where the tasks are near, the source is the better start, elsewhere a new network is.
+
+    All settings let much of the source's token vectors through, and drop either vector at random in
+    training, so that a word that the few examples move too far still has its old place. The first
+    two settings begin near fine-tuning everywhere else: there the source's activations, mixed in
+    before the gates have learned where they help, would hold the target back.
     """
 
     name = "ptu"
     grid = (
         {
             "init": "source",
-            "learning_rate": 1e-3,
-            "unit_learning_rate": 1e-3,
-            "classifier_learning_rate": 1e-3,
-            "update_bias": -2.0,
-            "gate_dropout": 0.0,
+            "learning_rate": 3e-3,
+            "unit_learning_rate": 3e-3,
+            "classifier_learning_rate": 3e-2,
+            "update_bias": {"embedding": 0.0, "rnn": -3.0, "classifier": -3.0},
+            "gate_dropout": {"embedding": 0.5, "rnn": 0.0, "classifier": 0.0},
+            "branch_loss": 0.0,
+        },
+        {
+            "init": "source",
+            "learning_rate": 1e-2,
+            "unit_learning_rate": 3e-3,
+            "classifier_learning_rate": 1e-2,
+            "update_bias": {"embedding": 0.0, "rnn": -3.0, "classifier": -3.0},
+            "gate_dropout": {"embedding": 0.5, "rnn": 0.0, "classifier": 0.0},
             "branch_loss": 0.0,
         },
         {
@@ -36,27 +48,18 @@ class PTUTransfer(TransferMethod):
             "learning_rate": 1e-2,
             "unit_learning_rate": 3e-3,
             "classifier_learning_rate": 3e-2,
-            "update_bias": 0.0,
-            "gate_dropout": 0.0,
+            "update_bias": {"embedding": 0.0, "rnn": -1.0, "classifier": -1.0},
+            "gate_dropout": {"embedding": 0.5, "rnn": 0.3, "classifier": 0.3},
             "branch_loss": 0.0,
-        },
-        {
-            "init": "random",
-            "learning_rate": 3e-3,
-            "unit_learning_rate": 3e-3,
-            "classifier_learning_rate": 3e-2,
-            "update_bias": 0.0,
-            "gate_dropout": 0.5,
-            "branch_loss": 0.5,
         },
         {
             "init": "random",
             "learning_rate": 1e-2,
-            "unit_learning_rate": 3e-3,
+            "unit_learning_rate": 1e-3,
             "classifier_learning_rate": 3e-2,
-            "update_bias": 0.0,
-            "gate_dropout": 0.0,
-            "branch_loss": 0.0,
+            "update_bias": {"embedding": 0.0, "rnn": 0.0, "classifier": 0.0},
+            "gate_dropout": {"embedding": 0.3, "rnn": 0.3, "classifier": 0.3},
+            "branch_loss": 0.5,
         },
     )
 

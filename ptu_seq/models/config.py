@@ -7,11 +7,14 @@ from typing import Any, Literal, get_args
 from transformers import PreTrainedConfig
 
 from ptu_seq.nn.gated import Level
+from ptu_seq.nn.options import UnitOptions
 from ptu_seq.unit import Candidate, CandidateInit
 
 RNNType = Literal["lstm", "gru"]
 Pooling = Literal["max", "mean", "last", "attention"]
 Site = Literal["embedding", "rnn", "classifier"]
+BySite = float | dict[str, float]
+"""A number for all sites, or one for each by its name."""
 
 
 class LabelledConfig(PreTrainedConfig):
@@ -108,8 +111,9 @@ class PTUConfig(LabelledConfig):
         candidate: the unit's candidate: "linear", "tanh" or "relu".
         candidate_init: "identity" or "random".
         fine_tune_bias: initial bias of the fine-tune gates.
-        update_bias: initial bias of the update gates.
-        gate_dropout: probability in training that a neuron's update gate is forced open or shut.
+        update_bias: initial bias of the update gates: one number, or one for each of the sites.
+        gate_dropout: probability in training that a neuron's update gate is forced open or shut:
+            one number, or one for each of the sites.
         branch_loss: weight in training of the losses of the source's and of the target's logits
             alone, beside that of the gated ones.
         source_hash: content hash of the source's weights, checked on loading.
@@ -117,8 +121,8 @@ class PTUConfig(LabelledConfig):
         **kwargs: `id2label`, `num_labels` and other arguments of transformers' PreTrainedConfig.
 
     Raises:
-        ValueError: for an unknown site, or networks that cannot be twins because they read
-            different tokens or have different layers.
+        ValueError: for an unknown site, numbers by site that leave one out, or networks that cannot
+            be twins because they read different tokens or have different layers.
     """
 
     model_type = "ptu_seq_ptu"
@@ -132,8 +136,8 @@ class PTUConfig(LabelledConfig):
     candidate: Candidate = "linear"
     candidate_init: CandidateInit = "identity"
     fine_tune_bias: float = 0.0
-    update_bias: float = 0.0
-    gate_dropout: float = 0.0
+    update_bias: BySite = 0.0
+    gate_dropout: BySite = 0.0
     branch_loss: float = 0.0
     source_hash: str | None = None
     include_source: bool = True
@@ -142,8 +146,20 @@ class PTUConfig(LabelledConfig):
         for site in self.sites:
             check_choice("sites", site, get_args(Site))
         self.sites = list(self.sites)
+        for name in ("update_bias", "gate_dropout"):
+            _check_by_site(name, getattr(self, name))
         super().__post_init__(**kwargs)
         _check_twins(self.source_config, self.target_config)
+
+    def unit_options(self, site: Site) -> UnitOptions:
+        """What the units at a site are made with: keyword arguments of :class:`ptu_seq.PTU`."""
+        return {
+            "candidate": self.candidate,
+            "candidate_init": self.candidate_init,
+            "fine_tune_bias": self.fine_tune_bias,
+            "update_bias": _at(site, self.update_bias),
+            "gate_dropout": _at(site, self.gate_dropout),
+        }
 
     @property
     def target_config(self) -> RNNConfig:
@@ -159,6 +175,19 @@ class PTUConfig(LabelledConfig):
     def is_pair(self) -> bool:
         """Whether an example is a pair of sentences."""
         return self.target_config.is_pair
+
+
+def _at(site: Site, value: BySite) -> float:
+    return value[site] if isinstance(value, dict) else value
+
+
+def _check_by_site(name: str, value: BySite) -> None:
+    sites = get_args(Site)
+    if isinstance(value, dict) and set(value) != set(sites):
+        raise ValueError(
+            f"PTUConfig: {name} has numbers for {', '.join(value) or 'no site'}; it takes one "
+            f"number, or one for each of {', '.join(sites)}."
+        )
 
 
 def _check_twins(source: RNNConfig, target: RNNConfig) -> None:

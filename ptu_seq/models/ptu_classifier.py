@@ -27,7 +27,6 @@ from ptu_seq.models.labels import copy_classifier
 from ptu_seq.models.with_source import ModelWithSource, describe_source
 from ptu_seq.nn import GatedEmbedding, GatedGRU, GatedLSTM
 from ptu_seq.nn.gated import OnGates
-from ptu_seq.nn.options import UnitOptions
 from ptu_seq.source import FrozenSource
 from ptu_seq.unit import PTU, Pin, PTUGates
 
@@ -69,13 +68,6 @@ class PTUForSequenceClassification(ModelWithSource[RNNForSequenceClassification]
         super().__init__(config)
         source, target = config.source_config, config.target_config
         labels = len(config.label_names)
-        options: UnitOptions = {
-            "candidate": config.candidate,
-            "candidate_init": config.candidate_init,
-            "fine_tune_bias": config.fine_tune_bias,
-            "update_bias": config.update_bias,
-            "gate_dropout": config.gate_dropout,
-        }
         gated_class = GatedLSTM if target.rnn_type == "lstm" else GatedGRU
         self.target_config = target
         self.embedding = GatedEmbedding(
@@ -83,7 +75,7 @@ class PTUForSequenceClassification(ModelWithSource[RNNForSequenceClassification]
             target.embedding_size,
             padding_idx=target.pad_token_id,
             source_embedding_dim=source.embedding_size,
-            **options,
+            **config.unit_options("embedding"),
         )
         self.embedding_dropout = nn.Dropout(target.embedding_dropout)
         self.rnn = gated_class(
@@ -91,13 +83,13 @@ class PTUForSequenceClassification(ModelWithSource[RNNForSequenceClassification]
             **rnn_options(target),
             source_hidden_size=source.hidden_size,
             level=config.level,
-            **options,
+            **config.unit_options("rnn"),
         )
         self.pooling = Pooling(target)
         self.hidden_dropout = nn.Dropout(target.hidden_dropout)
         self.classifier = nn.Linear(target.pooled_size, labels)
         self.source_classifier = nn.Linear(source.pooled_size, labels)
-        self.classifier_unit = PTU(labels, **options)
+        self.classifier_unit = PTU(labels, **config.unit_options("classifier"))
         self.post_init()
         # Made last, so that a seed draws the same target whatever the source.
         self.source = FrozenSource(RNNForSequenceClassification(source))

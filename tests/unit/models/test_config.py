@@ -38,6 +38,10 @@ def test_bad_shapes(fields: dict[str, Any], message: str) -> None:
         ({"target": {"bidirectional": True}}, r"source's bidirectional is False and the"),
         ({"target": {"is_pair": True}}, r"source's is_pair is False and the target's True"),
         ({"target": {"pad_token_id": 1}}, r"source's pad_token_id is 0 and the target's 1"),
+        (
+            {"gate_dropout": {"rnn": 0.5}},
+            r"gate_dropout has numbers for rnn; .* each of embedding, ",
+        ),
         ({"target": {"hidden_size": 4}}, r"hidden_size is 5 there and 4 in the target; use init="),
         ({"target": {"rnn_type": "gru"}}, r"rnn_type is lstm there and gru in the target; use"),
     ],
@@ -45,6 +49,19 @@ def test_bad_shapes(fields: dict[str, Any], message: str) -> None:
 def test_bad_options(options: dict[str, Any], message: str, make_source) -> None:
     with pytest.raises(ValueError, match=message):
         PTUForSequenceClassification.from_source(make_source(), **options)
+
+
+def test_numbers_by_site_reach_the_units_there(make_source, tmp_path) -> None:
+    biases = {"embedding": 0.5, "rnn": -3.0, "classifier": -1.0}
+    dropout = {"embedding": 0.25, "rnn": 0.0, "classifier": 0.5}
+    model = PTUForSequenceClassification.from_source(
+        make_source(), update_bias=biases, gate_dropout=dropout
+    )
+    model.save_pretrained(tmp_path)
+    for one in (model, PTUForSequenceClassification.from_pretrained(tmp_path)):
+        for site, unit in one.units():
+            assert set(unit.bias.chunk(3)[1].tolist()) == {biases[site]}
+            assert unit.gate_dropout == dropout[site]
 
 
 def test_a_random_target_may_have_another_shape(make_source, make_batch) -> None:
