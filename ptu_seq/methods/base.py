@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -50,23 +50,21 @@ class TransferMethod(ABC):
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
         """What the optimiser trains, and at which learning rates."""
         classifier = cast(nn.Linear, model.classifier)
-        parts = [(classifier, setting["classifier_learning_rate"])]
+        parts = [(classifier.parameters(), setting["classifier_learning_rate"])]
         return split_by_rate(model, parts, setting["learning_rate"])
 
 
 def split_by_rate(
-    model: nn.Module, parts: Sequence[tuple[nn.Module, float]], otherwise: float
+    model: nn.Module, parts: Sequence[tuple[Iterable[nn.Parameter], float]], otherwise: float
 ) -> list[dict[str, Any]]:
     """Parameter groups for an optimiser: some parts at rates of their own, the rest at another.
 
     Args:
         model: the model; what needs no gradient is left out.
-        parts: modules of it, none inside another, each with its learning rate.
+        parts: parameters of it, none of them twice, each part with its learning rate.
         otherwise: the learning rate of all other parameters.
     """
-    groups: list[dict[str, Any]] = [
-        {"params": list(part.parameters()), "lr": rate} for part, rate in parts
-    ]
+    groups: list[dict[str, Any]] = [{"params": list(part), "lr": rate} for part, rate in parts]
     placed = {id(p) for group in groups for p in group["params"]}
     rest = [p for p in model.parameters() if id(p) not in placed]
     groups.append({"params": rest, "lr": otherwise})

@@ -10,55 +10,61 @@ from transformers import PreTrainedModel
 from ptu_seq.methods.base import Setting, Task, TransferMethod, split_by_rate
 from ptu_seq.models import PTUForSequenceClassification, RNNForSequenceClassification
 
+#: Update gates by site: half open at the token vectors, almost shut elsewhere.
+NEAR_FINE_TUNING: Setting = {
+    "update_bias": {"embedding": 0.0, "rnn": -3.0, "classifier": -3.0},
+    "gate_dropout": {"embedding": 0.5, "rnn": 0.0, "classifier": 0.0},
+    "branch_loss": 0.5,
+}
+
 
 class PTUTransfer(TransferMethod):
     """A target network beside the frozen source, with units between them.
 
-    The start of the target, "source" or "random", is a hyper-parameter like the learning rate:
-    where the tasks are near, the source is the better start, elsewhere a new network is.
+    The start of the target, "source" or "random", is a hyper-parameter like the learning rates:
+    where the tasks are near, the source is the better start, elsewhere a new network can be.
 
-    All settings let much of the source's token vectors through, and drop either vector at random in
-    training, so that a word that the few examples move too far still has its old place. The first
-    two settings begin near fine-tuning everywhere else: there the source's activations, mixed in
-    before the gates have learned where they help, would hold the target back.
+    A target that starts from the source begins near fine-tuning. Its update gates are almost shut
+    but at the token vectors, as the source's activations, mixed in before the gates have learned
+    where they help, would hold it back; a learning rate of their own lets the gates' biases open
+    where they do. The token vectors are mixed half and half and either is dropped at random in
+    training, so that a word that few examples move too far still has its old place.
     """
 
     name = "ptu"
     grid = (
         {
             "init": "source",
+            "learning_rate": 1e-3,
+            "unit_learning_rate": 1e-3,
+            "bias_learning_rate": 1e-2,
+            "classifier_learning_rate": 3e-3,
+            **NEAR_FINE_TUNING,
+        },
+        {
+            "init": "source",
             "learning_rate": 3e-3,
             "unit_learning_rate": 3e-3,
+            "bias_learning_rate": 3e-2,
             "classifier_learning_rate": 3e-2,
-            "update_bias": {"embedding": 0.0, "rnn": -3.0, "classifier": -3.0},
-            "gate_dropout": {"embedding": 0.5, "rnn": 0.0, "classifier": 0.0},
-            "branch_loss": 0.0,
+            **NEAR_FINE_TUNING,
         },
         {
             "init": "source",
             "learning_rate": 1e-2,
             "unit_learning_rate": 3e-3,
-            "classifier_learning_rate": 1e-2,
-            "update_bias": {"embedding": 0.0, "rnn": -3.0, "classifier": -3.0},
-            "gate_dropout": {"embedding": 0.5, "rnn": 0.0, "classifier": 0.0},
-            "branch_loss": 0.0,
-        },
-        {
-            "init": "source",
-            "learning_rate": 1e-2,
-            "unit_learning_rate": 3e-3,
+            "bias_learning_rate": 3e-2,
             "classifier_learning_rate": 3e-2,
-            "update_bias": {"embedding": 0.0, "rnn": -1.0, "classifier": -1.0},
-            "gate_dropout": {"embedding": 0.5, "rnn": 0.3, "classifier": 0.3},
-            "branch_loss": 0.0,
+            **NEAR_FINE_TUNING,
         },
         {
             "init": "random",
             "learning_rate": 1e-2,
             "unit_learning_rate": 1e-3,
+            "bias_learning_rate": 1e-3,
             "classifier_learning_rate": 3e-2,
-            "update_bias": {"embedding": 0.0, "rnn": 0.0, "classifier": 0.0},
-            "gate_dropout": {"embedding": 0.3, "rnn": 0.3, "classifier": 0.3},
+            "update_bias": 0.0,
+            "gate_dropout": 0.3,
             "branch_loss": 0.5,
         },
     )
@@ -80,11 +86,18 @@ class PTUTransfer(TransferMethod):
         )
 
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
-        """Units, both classifiers and the target network, each at a rate of its own."""
+        """Units, their biases, both classifiers and the target network, each at its own rate."""
         assert isinstance(model, PTUForSequenceClassification)
-        parts: list[tuple[nn.Module, float]] = [
-            (unit, setting["unit_learning_rate"]) for _, unit in model.units()
-        ]
-        for classifier in (model.classifier, model.source_classifier):
-            parts.append((classifier, setting["classifier_learning_rate"]))
-        return split_by_rate(model, parts, setting["learning_rate"])
+        units = [unit for _, unit in model.units()]
+        biases = [unit.bias for unit in units]
+        weights = [p for unit in units for p in unit.parameters() if p is not unit.bias]
+        classifiers = nn.ModuleList([model.classifier, model.source_classifier])
+        return split_by_rate(
+            model,
+            [
+                (biases, setting["bias_learning_rate"]),
+                (weights, setting["unit_learning_rate"]),
+                (classifiers.parameters(), setting["classifier_learning_rate"]),
+            ],
+            setting["learning_rate"],
+        )

@@ -71,5 +71,5 @@ class PTUTransfer(TranslationMethod):
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
         """Units and the child's network, each at a rate of its own."""
         assert isinstance(model, PTUForConditionalGeneration)
-        units = [(unit, setting["unit_learning_rate"]) for _, unit in model.units()]
+        units = [(unit.parameters(), setting["unit_learning_rate"]) for _, unit in model.units()]
         return split_by_rate(model, units, setting["learning_rate"])

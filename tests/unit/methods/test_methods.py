@@ -171,6 +171,8 @@ def test_ptu_starts_and_trains_as_its_setting_says(setting, source):
         for p in group["params"]
     }
     for _, unit in list(model.units())[1:-1]:
-        assert {rates[id(p)] for p in unit.parameters()} == {setting["unit_learning_rate"]}
+        for name, p in unit.named_parameters():
+            rate = "bias_learning_rate" if name == "bias" else "unit_learning_rate"
+            assert rates[id(p)] == setting[rate]
     for part in (model.embedding.target, model.rnn.target):
         assert {rates[id(p)] for p in part.parameters()} == {setting["learning_rate"]}
