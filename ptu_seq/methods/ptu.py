@@ -10,8 +10,8 @@ from transformers import PreTrainedModel
 from ptu_seq.methods.base import Setting, Task, TransferMethod, split_by_rate
 from ptu_seq.models import PTUForSequenceClassification, RNNForSequenceClassification
 
-#: Update gates by site: half open at the token vectors, almost shut elsewhere.
-NEAR_FINE_TUNING: Setting = {
+#: Update gates that begin half open at the token vectors and almost shut elsewhere.
+ALMOST_SHUT: Setting = {
     "update_bias": {"embedding": 0.0, "rnn": -3.0, "classifier": -3.0},
     "gate_dropout": {"embedding": 0.5, "rnn": 0.0, "classifier": 0.0},
     "branch_loss": 0.5,
@@ -21,14 +21,15 @@ NEAR_FINE_TUNING: Setting = {
 class PTUTransfer(TransferMethod):
     """A target network beside the frozen source, with units between them.
 
-    The start of the target, "source" or "random", is a hyper-parameter like the learning rates:
-    where the tasks are near, the source is the better start, elsewhere a new network can be.
+    The target starts from the source (`init` "source"; "random" is there for settings of one's
+    own), at the learning rates of fine-tuning, which the distance between the tasks decides.
 
-    A target that starts from the source begins near fine-tuning. Its update gates are almost shut
-    but at the token vectors, as the source's activations, mixed in before the gates have learned
-    where they help, would hold it back; a learning rate of their own lets the gates' biases open
-    where they do. The token vectors are mixed half and half and either is dropped at random in
-    training, so that a word that few examples move too far still has its old place.
+    In the first two settings the update gates are almost shut but at the token vectors, as the
+    source's activations, mixed in before the gates have learned where they help, would hold a near
+    task back; a learning rate of their own lets the gates' biases open where they do. The third,
+    for tasks further away, begins with gates that are open wider. The token vectors are mixed half
+    and half, and either is dropped at random in training, so that a word that few examples move too
+    far still has its old place.
     """
 
     name = "ptu"
@@ -39,7 +40,7 @@ class PTUTransfer(TransferMethod):
             "unit_learning_rate": 1e-3,
             "bias_learning_rate": 1e-2,
             "classifier_learning_rate": 3e-3,
-            **NEAR_FINE_TUNING,
+            **ALMOST_SHUT,
         },
         {
             "init": "source",
@@ -47,25 +48,17 @@ class PTUTransfer(TransferMethod):
             "unit_learning_rate": 3e-3,
             "bias_learning_rate": 3e-2,
             "classifier_learning_rate": 3e-2,
-            **NEAR_FINE_TUNING,
+            **ALMOST_SHUT,
         },
         {
             "init": "source",
             "learning_rate": 1e-2,
             "unit_learning_rate": 3e-3,
-            "bias_learning_rate": 3e-2,
+            "bias_learning_rate": 3e-3,
             "classifier_learning_rate": 3e-2,
-            **NEAR_FINE_TUNING,
-        },
-        {
-            "init": "random",
-            "learning_rate": 1e-2,
-            "unit_learning_rate": 1e-3,
-            "bias_learning_rate": 1e-3,
-            "classifier_learning_rate": 3e-2,
-            "update_bias": 0.0,
-            "gate_dropout": 0.3,
-            "branch_loss": 0.5,
+            "update_bias": {"embedding": 0.0, "rnn": -1.0, "classifier": -1.0},
+            "gate_dropout": {"embedding": 0.5, "rnn": 0.3, "classifier": 0.3},
+            "branch_loss": 0.0,
         },
     )
 
