@@ -280,7 +280,12 @@ def _number(value: float | None, digits: int) -> str:
 def _plain(value: Any) -> str:
     """A setting as a person would write it: no brackets around lists and dictionaries."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} = {_plain(one)}" for key, one in value.items()) or "–"
+        return ", ".join(_named(key, one) for key, one in value.items()) or "–"
     if isinstance(value, list | tuple):
         return ", ".join(_plain(one) for one in value) or "–"
     return "–" if value is None else str(value)
+
+
+def _named(name: str, value: Any) -> str:
+    inside = isinstance(value, Mapping)
+    return f"{name} ({_plain(value)})" if inside else f"{name} = {_plain(value)}"

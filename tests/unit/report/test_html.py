@@ -92,6 +92,11 @@ def test_everything_from_outside_is_escaped(tmp_path, write_run):
     assert page.text.count(nasty) >= 6
 
 
+def test_a_setting_by_site_is_readable(tmp_path, write_run):
+    write_run("ptu", setting={"init": "source", "update_bias": {"embedding": 0.0, "rnn": -3.0}})
+    assert "init = source, update_bias (embedding = 0.0, rnn = -3.0)" in report(tmp_path).text
+
+
 def test_the_best_mean_is_marked(tmp_path, write_run):
     write_run("ptu", score=0.8)
     write_run("frozen", score=0.6)
