@@ -30,6 +30,20 @@ def file_name(name: str) -> str:
     return _NOT_IN_FILE_NAMES.sub("_", name)
 
 
+def flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every name and value, those of inner mappings in their mapping's place.
+
+    Example:
+        >>> list(flat({"init": "source", "bias": {"embedding": 0.0, "rnn": -3.0}}))
+        [('init', 'source'), ('embedding', 0.0), ('rnn', -3.0)]
+    """
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flat(value)
+        else:
+            yield name, value
+
+
 @dataclass(frozen=True)
 class Cell:
     """A cell of the table: a target, a size and a method."""
@@ -55,7 +69,8 @@ class Job:
     @property
     def file_name(self) -> str:
         """Tells the job's files from those of all others in a study."""
-        setting = "-".join(map(str, _numbers(self.setting))) if self.is_tuning else self.seed
+        values = "-".join(str(value) for _, value in flat(self.setting))
+        setting = values if self.is_tuning else self.seed
         return file_name(f"{self.cell.target}-{self.cell.size}-{self.cell.method}-{setting}")
 
     def __str__(self) -> str:
@@ -64,15 +79,6 @@ class Job:
         return (
             f"{self.cell.method} on {self.cell.target}, size {self.cell.size}, {seed} ({setting})"
         )
-
-
-def _numbers(setting: Mapping[str, Any]) -> Iterator[Any]:
-    """The values of a setting, those by site one after the other."""
-    for value in setting.values():
-        if isinstance(value, Mapping):
-            yield from value.values()
-        else:
-            yield value
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ptu_seq.errors import UserError
-from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Outcome, Runner, Setting, Size
+from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Outcome, Runner, Setting, Size, flat
 from ptu_seq.records import (
     append_line,
     content_digest,
@@ -221,21 +221,13 @@ def _by_target_and_size(cells: Iterable[Cell]) -> Iterator[list[Cell]]:
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The first few settings that differ, in brackets."""
-    old, new = (dict(_flat({k: v for k, v in d.items() if k != "data"})) for d in (before, now))
+    old, new = (dict(flat({k: v for k, v in d.items() if k != "data"})) for d in (before, now))
     changed = [
         f"{name} was {old.get(name, 'not set')}, now {new.get(name, 'not set')}"
         for name in dict.fromkeys([*old, *new])
         if old.get(name) != new.get(name) and name != "config_hash"
     ]
     return f" ({'; '.join(changed[:3])}{'; ...' if len(changed) > 3 else ''})" if old else ""
-
-
-def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value)
-        else:
-            yield name, value
 
 
 def _frozen(setting: Setting) -> str:

@@ -25,7 +25,7 @@ class TwoVocabulariesConfig(PreTrainedConfig):
     ) -> PreTrainedConfig:
         """The configuration with the number of tokens that are written, or read, as `vocab_size`.
 
-        The beam search of transformers before 5.24 asks here how many tokens a model writes.
+        The beam search of transformers 5.17 asks here how many tokens a model writes.
 
         Args:
             decoder: whether the decoder is meant, as it is if neither is.
