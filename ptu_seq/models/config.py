@@ -147,7 +147,7 @@ class PTUConfig(LabelledConfig):
             check_choice("sites", site, get_args(Site))
         self.sites = list(self.sites)
         for name in ("update_bias", "gate_dropout"):
-            _check_by_site(name, getattr(self, name))
+            check_by_site(type(self).__name__, name, getattr(self, name), get_args(Site))
         super().__post_init__(**kwargs)
         _check_twins(self.source_config, self.target_config)
 
@@ -157,8 +157,8 @@ class PTUConfig(LabelledConfig):
             "candidate": self.candidate,
             "candidate_init": self.candidate_init,
             "fine_tune_bias": self.fine_tune_bias,
-            "update_bias": _at(site, self.update_bias),
-            "gate_dropout": _at(site, self.gate_dropout),
+            "update_bias": at_site(site, self.update_bias),
+            "gate_dropout": at_site(site, self.gate_dropout),
         }
 
     @property
@@ -177,15 +177,16 @@ class PTUConfig(LabelledConfig):
         return self.target_config.is_pair
 
 
-def _at(site: Site, value: BySite) -> float:
+def at_site(site: str, value: BySite) -> float:
+    """The number of a site, where there may be one for all."""
     return value[site] if isinstance(value, dict) else value
 
 
-def _check_by_site(name: str, value: BySite) -> None:
-    sites = get_args(Site)
+def check_by_site(owner: str, name: str, value: BySite, sites: tuple[str, ...]) -> None:
+    """Raises ValueError for numbers by site that leave one out, or have one of no site."""
     if isinstance(value, dict) and set(value) != set(sites):
         raise ValueError(
-            f"PTUConfig: {name} has numbers for {', '.join(value) or 'no site'}; it takes one "
+            f"{owner}: {name} has numbers for {', '.join(value) or 'no site'}; it takes one "
             f"number, or one for each of {', '.join(sites)}."
         )
 

@@ -23,6 +23,7 @@ from ptu_seq.models.dropout import EmbeddingDropout, SequenceDropout
 from ptu_seq.models.encoder import Encoded
 from ptu_seq.models.seq2seq_config import Seq2SeqConfig
 from ptu_seq.models.seq2seq_layers import Layers, embed, gate, named, recur
+from ptu_seq.models.twins import DecoderTwin
 from ptu_seq.nn.gated import OnGates
 from ptu_seq.nn.recurrence import State
 
@@ -83,9 +84,9 @@ class Decoder(nn.Module):
             for input_size in (first, *[size] * (config.num_decoder_layers - 1))
         )
         self.attention = make_attention(config.attention, size, size)
-        self.attention_unit = layers.unit()
+        self.attention_unit = layers.unit("attention")
         self.combine = nn.Linear(2 * size, size, bias=False)
-        self.output_unit = layers.unit()
+        self.output_unit = layers.unit("output")
         tied = config.tie_embeddings != "none"
         read = config.embedding_size if tied else size
         self.projection = nn.Identity() if read == size else nn.Linear(size, read, bias=False)
@@ -106,7 +107,7 @@ class Decoder(nn.Module):
         self,
         ids: Tensor,
         state: DecodingState,
-        source: Decoded | None = None,
+        parent: DecoderTwin | None = None,
         known: Tensor | None = None,
         on_gates: OnGates | None = None,
     ) -> tuple[Decoded, DecodingState]:
@@ -115,7 +116,7 @@ class Decoder(nn.Module):
         Args:
             ids: the tokens, `(rows, length)`.
             state: the state after those before.
-            source: the parent's activations on the same tokens.
+            parent: lends the parent's activations on the same tokens.
             known: false at tokens that the parent does not know.
             on_gates: is called with each unit's place and its gates, `(rows, length, features)`;
                 with input feeding once for every step.
@@ -123,20 +124,20 @@ class Decoder(nn.Module):
         Returns:
             The activations at every token and the state after the last.
         """
-        lent = None if source is None else source.embedding
+        lent = None if parent is None else parent.embedding
         embedding = embed(self.embedding, ids, lent, known, named(on_gates, "decoder.embedding"))
         x = self.embedding_dropout(embedding)
         # Drawn before the loop, so that variational dropout drops the same features at each step.
         masks = [self.dropout.mask(x, self.combine.out_features) for _ in self.layers[1:]]
         if not self.input_feeding:
-            decoded, recurrent = self._advance(x, masks, state, source, on_gates)
+            decoded, recurrent = self._advance(x, masks, state, parent, on_gates)
         else:
             steps, recurrent = [], state.recurrent
             for i in range(x.shape[1]):
                 now = [m if m is None or m.shape[1] == 1 else m[:, i : i + 1] for m in masks]
-                lent_now = None if source is None else source.at(i)
+                beside = None if parent is None else parent.at(i)
                 before = replace(state, recurrent=recurrent)
-                step, recurrent = self._advance(x[:, i : i + 1], now, before, lent_now, on_gates)
+                step, recurrent = self._advance(x[:, i : i + 1], now, before, beside, on_gates)
                 steps.append(step)
             decoded = Decoded.join(steps)
         read = state.length + ids.shape[1]
@@ -153,7 +154,7 @@ class Decoder(nn.Module):
         x: Tensor,
         masks: list[Tensor | None],
         state: DecodingState,
-        source: Decoded | None,
+        parent: DecoderTwin | None,
         on_gates: OnGates | None,
     ) -> tuple[Decoded, DecoderState]:
         """Both the single step and the unroll: reads vectors that do not depend on one another."""
@@ -165,7 +166,7 @@ class Decoder(nn.Module):
         for i, layer in enumerate(self.layers):
             if i > 0 and (mask := masks[i - 1]) is not None:
                 x = x * mask
-            lent = None if source is None else source.hidden[i]
+            lent = None if parent is None else parent.hidden(i, x)
             report = named(on_gates, f"decoder.layer{i}")
             output, after, _ = recur(layer, x, state.recurrent.layers[i], lent, report)
             assert isinstance(output, Tensor)
@@ -174,10 +175,11 @@ class Decoder(nn.Module):
             carried.append(after)
 
         context, weights = self.attention(x, state.memory)
-        lent = None if source is None else source.context
+        lent = None if parent is None else parent.context(x)
         context = gate(self.attention_unit, lent, context, "attention", on_gates)
-        vector = torch.tanh(self.combine(torch.cat([context, x], dim=-1)))
-        lent = None if source is None else source.vector
+        read = torch.cat([context, x], dim=-1)
+        vector = torch.tanh(self.combine(read))
+        lent = None if parent is None else parent.vector(read)
         vector = gate(self.output_unit, lent, vector, "output", on_gates)
         if fed is not None:
             fed = vector.transpose(0, 1)

@@ -11,6 +11,7 @@ from ptu_seq.models.dropout import EmbeddingDropout, SequenceDropout
 from ptu_seq.models.encoding import Batch, leave_rnn
 from ptu_seq.models.seq2seq_config import Seq2SeqConfig
 from ptu_seq.models.seq2seq_layers import Layers, embed, named, recur
+from ptu_seq.models.twins import EncoderTwin
 from ptu_seq.nn.gated import OnGates
 from ptu_seq.nn.layout import Sequences
 from ptu_seq.nn.recurrence import State
@@ -54,7 +55,7 @@ class Encoder(nn.Module):
     def forward(
         self,
         batch: Batch,
-        source: Encoded | None = None,
+        parent: EncoderTwin | None = None,
         known: Tensor | None = None,
         on_gates: OnGates | None = None,
     ) -> Encoded:
@@ -62,7 +63,7 @@ class Encoder(nn.Module):
 
         Args:
             batch: the sentences.
-            source: the parent's activations on the same sentences.
+            parent: lends the parent's activations.
             known: false at tokens that the parent does not know.
             on_gates: is called with each unit's place and its gates, `(batch, length, features)` of
                 the embedding's and `(positions, features)` of the layers'.
@@ -70,7 +71,7 @@ class Encoder(nn.Module):
         embedding = embed(
             self.embedding,
             batch.ids,
-            None if source is None else source.embedding,
+            None if parent is None else parent.embedding,
             known,
             named(on_gates, "encoder.embedding"),
         )
@@ -84,7 +85,7 @@ class Encoder(nn.Module):
         for i, layer in enumerate(self.layers):
             if i > 0:
                 x = self.dropout(x)
-            beside = None if source is None else source.hidden[i]
+            beside = None if parent is None else parent.hidden(i, x)
             report = named(on_gates, f"encoder.layer{i}", with_direction=True)
             x, _, final = recur(layer, x, None, beside, report)
             hidden.append(x)

@@ -19,6 +19,7 @@ from ptu_seq.models.seq2seq import RNNForConditionalGeneration, sentences, tied_
 from ptu_seq.models.seq2seq_config import PTUSeq2SeqConfig
 from ptu_seq.models.seq2seq_layers import GatedLayers
 from ptu_seq.models.translation_model import IGNORED, TranslationGenerationMixin
+from ptu_seq.models.twins import DECODER_TWINS, ENCODER_TWINS
 from ptu_seq.models.with_source import ModelWithSource, describe_source
 from ptu_seq.nn.frozen import Init
 from ptu_seq.nn.gated import OnGates
@@ -39,8 +40,9 @@ class PTUForConditionalGeneration(
     output layer is the parent's.
 
     In training the parent reads the true target, as the child does; in decoding both twins' states
-    advance together in one :class:`DecodingState`. Where the parent does not know a token, it reads
-    its own unknown token, and the unit after the embedding passes the child's vector on alone.
+    advance together in one :class:`DecodingState`. Where the parent does not know a token, the unit
+    after the embedding passes the child's vector on alone; the parent, where it reads its tokens by
+    itself (`source_input` "own"), reads its unknown token there.
 
     Make one with :meth:`from_source`, load one with `from_pretrained`.
 
@@ -160,10 +162,11 @@ class PTUForConditionalGeneration(
         parent = self.source.network
         batch = sentences(self.target_config, input_ids, attention_mask)
         ids, known = self._for_parent(batch.ids, self.encoder_mapping)
-        lent = parent.encoder(batch._replace(ids=ids))
-        encoded = self.encoder(batch, lent, known, on_gates)
+        twin = ENCODER_TWINS[self.config.source_input](parent.encoder, batch._replace(ids=ids))
+        encoded = self.encoder(batch, twin, known, on_gates)
         return replace(
-            self.decoder.begin(encoded, batch.mask), source=parent.decoder.begin(lent, batch.mask)
+            self.decoder.begin(encoded, batch.mask),
+            source=parent.decoder.begin(twin.lent(encoded), batch.mask),
         )
 
     def decode(
@@ -172,9 +175,10 @@ class PTUForConditionalGeneration(
         """Both twins read tokens: see :class:`TranslationGenerationMixin`."""
         assert state.source is not None
         ids, known = self._for_parent(decoder_input_ids, self.decoder_mapping)
-        lent, source = self.source.network.decoder(ids, state.source)
-        decoded, state = self.decoder(decoder_input_ids, state, lent, known, on_gates)
-        return decoded, replace(state, source=source)
+        parent = self.source.network.decoder
+        twin = DECODER_TWINS[self.config.source_input](parent, ids, state.source)
+        decoded, state = self.decoder(decoder_input_ids, state, twin, known, on_gates)
+        return decoded, replace(state, source=twin.state)
 
     def logits(self, decoded: Decoded) -> Tensor:
         """Scores of the token after each, `(rows, length, decoder_vocab_size)`."""

@@ -7,14 +7,16 @@ from typing import Any, ClassVar, Literal, get_args
 
 from transformers import PreTrainedConfig
 
-from ptu_seq.models.config import RNNType, check_choice
+from ptu_seq.models.config import BySite, RNNType, at_site, check_by_site, check_choice
 from ptu_seq.nn.gated import Level
+from ptu_seq.nn.options import UnitOptions
 from ptu_seq.unit import Candidate, CandidateInit
 
 AttentionType = Literal["bahdanau", "luong_general", "luong_dot"]
 BridgeType = Literal["linear", "copy", "zero"]
 Tying = Literal["none", "decoder", "all"]
 Seq2SeqSite = Literal["embedding", "encoder", "attention", "decoder", "output"]
+SourceInput = Literal["own", "target"]
 
 
 class TwoVocabulariesConfig(PreTrainedConfig):
@@ -167,11 +169,15 @@ class PTUSeq2SeqConfig(TwoVocabulariesConfig):
             context) and "output" (on the attentional vector, which the output layer reads).
         level: "layer" (a unit gates a recurrent layer's output) or "step" (the gated state feeds
             the recurrence).
+        source_input: what the parent's layers read: "own", the tokens and then its own activations,
+            or "target", what the child's layer in their place reads (see
+            :mod:`ptu_seq.models.twins`). For "target" both must have features of equal number.
         candidate: the unit's candidate: "linear", "tanh" or "relu".
         candidate_init: "identity" or "random".
         fine_tune_bias: initial bias of the fine-tune gates.
-        update_bias: initial bias of the update gates.
-        gate_dropout: probability in training that a neuron's update gate is forced open or shut.
+        update_bias: initial bias of the update gates: one number, or one for each of the sites.
+        gate_dropout: probability in training that a neuron's update gate is forced open or shut:
+            one number, or one for each of the sites.
         source_hash: content hash of the parent's weights, checked on loading.
         include_source: whether the weights file holds the parent (else it must be given).
         **kwargs: other arguments of transformers' PreTrainedConfig.
@@ -179,7 +185,9 @@ class PTUSeq2SeqConfig(TwoVocabulariesConfig):
     The token ids (`pad_token_id` and so on) and vocabulary sizes are the child's.
 
     Raises:
-        ValueError: for an unknown site, or networks of unequal numbers of layers.
+        ValueError: for an unknown site or `source_input`, numbers by site that leave one out, or
+            networks that do not fit: of unequal numbers of layers, or of unequal features where the
+            parent reads what the child does.
     """
 
     model_type = "ptu_seq_ptu_seq2seq"
@@ -194,11 +202,12 @@ class PTUSeq2SeqConfig(TwoVocabulariesConfig):
     source_network: dict[str, Any] | None = None
     sites: list[str] | tuple[str, ...] = get_args(Seq2SeqSite)
     level: Level = "layer"
+    source_input: SourceInput = "own"
     candidate: Candidate = "linear"
     candidate_init: CandidateInit = "identity"
     fine_tune_bias: float = 0.0
-    update_bias: float = 0.0
-    gate_dropout: float = 0.0
+    update_bias: BySite = 0.0
+    gate_dropout: BySite = 0.0
     source_hash: str | None = None
     include_source: bool = True
 
@@ -206,8 +215,14 @@ class PTUSeq2SeqConfig(TwoVocabulariesConfig):
         for site in self.sites:
             check_choice("sites", site, get_args(Seq2SeqSite))
         self.sites = list(self.sites)
+        check_choice("source_input", self.source_input, get_args(SourceInput))
+        for name in ("update_bias", "gate_dropout"):
+            check_by_site(type(self).__name__, name, getattr(self, name), get_args(Seq2SeqSite))
         source, target = self.source_config, self.target_config
-        for name in ("num_encoder_layers", "num_decoder_layers"):
+        equal = ["num_encoder_layers", "num_decoder_layers"]
+        if self.source_input == "target":
+            equal += ["rnn_type", "embedding_size", "hidden_size", "input_feeding"]
+        for name in equal:
             theirs, ours = getattr(source, name), getattr(target, name)
             if theirs != ours:
                 raise ValueError(
@@ -219,6 +234,16 @@ class PTUSeq2SeqConfig(TwoVocabulariesConfig):
         kwargs["decoder_vocab_size"] = target.decoder_vocab_size
         kwargs["tie_word_embeddings"] = target.tie_embeddings != "none"
         super().__post_init__(**kwargs)
+
+    def unit_options(self, site: Seq2SeqSite) -> UnitOptions:
+        """What the units at a site are made with: keyword arguments of :class:`ptu_seq.PTU`."""
+        return {
+            "candidate": self.candidate,
+            "candidate_init": self.candidate_init,
+            "fine_tune_bias": self.fine_tune_bias,
+            "update_bias": at_site(site, self.update_bias),
+            "gate_dropout": at_site(site, self.gate_dropout),
+        }
 
     @property
     def target_config(self) -> Seq2SeqConfig:

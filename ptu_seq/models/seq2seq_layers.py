@@ -7,11 +7,10 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from ptu_seq.models.seq2seq_config import PTUSeq2SeqConfig, Seq2SeqConfig
+from ptu_seq.models.seq2seq_config import PTUSeq2SeqConfig, Seq2SeqConfig, Seq2SeqSite
 from ptu_seq.nn import GatedEmbedding, GatedGRU, GatedLSTM, GatedRNN
 from ptu_seq.nn.gated import OnGates
 from ptu_seq.nn.layout import Sequences
-from ptu_seq.nn.options import UnitOptions
 from ptu_seq.nn.recurrence import State
 from ptu_seq.unit import PTU, PTUGates
 
@@ -33,7 +32,7 @@ class Layers:
         hidden_size = self.config.hidden_size // (2 if bidirectional else 1)
         return rnn_class(input_size, hidden_size, bidirectional=bidirectional)
 
-    def unit(self) -> PTU | None:
+    def unit(self, site: Seq2SeqSite) -> PTU | None:
         """The unit on a vector of `hidden_size` features: none."""
         return None
 
@@ -45,13 +44,7 @@ class GatedLayers(Layers):
         super().__init__(config.target_config)
         self.source = config.source_config
         self.level = config.level
-        self.options: UnitOptions = {
-            "candidate": config.candidate,
-            "candidate_init": config.candidate_init,
-            "fine_tune_bias": config.fine_tune_bias,
-            "update_bias": config.update_bias,
-            "gate_dropout": config.gate_dropout,
-        }
+        self.options = config.unit_options
 
     def embedding(self, vocab_size: int) -> nn.Module:
         """The vectors of tokens, gated."""
@@ -60,7 +53,7 @@ class GatedLayers(Layers):
             self.config.embedding_size,
             padding_idx=self.config.pad_token_id,
             source_embedding_dim=self.source.embedding_size,
-            **self.options,
+            **self.options("embedding"),
         )
 
     def recurrent(self, input_size: int, bidirectional: bool = False) -> nn.Module:
@@ -73,12 +66,12 @@ class GatedLayers(Layers):
             bidirectional=bidirectional,
             source_hidden_size=self.source.hidden_size // directions,
             level=self.level,
-            **self.options,
+            **self.options("encoder" if bidirectional else "decoder"),
         )
 
-    def unit(self) -> PTU | None:
+    def unit(self, site: Seq2SeqSite) -> PTU | None:
         """The unit on a vector of `hidden_size` features."""
-        return PTU(self.source.hidden_size, self.config.hidden_size, **self.options)
+        return PTU(self.source.hidden_size, self.config.hidden_size, **self.options(site))
 
 
 def embed(

@@ -19,9 +19,9 @@ Model = RNNForConditionalGeneration | PTUForConditionalGeneration
 START, END = 2, 3
 
 
-@pytest.fixture(params=["plain", "layer", "step"])
+@pytest.fixture(params=["plain", "layer", "step", "within"])
 def kind(request: pytest.FixtureRequest) -> str:
-    """A plain encoder-decoder, or one with units at either level."""
+    """A plain encoder-decoder, or one with units at either level, or a parent that reads within."""
     return request.param
 
 
@@ -35,13 +35,17 @@ def make_model(make_parent, perturb):
             return make_parent(**fields | {"vocab_size": vocab_size})
         mapping = torch.arange(vocab_size).roll(1)
         mapping[4] = -1
+        if kind == "within":  # the parent's layers read the child's input
+            sizes, options = {}, {"source_input": "target"}
+        else:
+            sizes, options = {"hidden_size": 10}, {"level": kind}
         model = PTUForConditionalGeneration.from_source(
             parent,
             init="random",
-            level=kind,
-            target={"vocab_size": vocab_size, "decoder_vocab_size": vocab_size, "hidden_size": 10},
+            target={"vocab_size": vocab_size, "decoder_vocab_size": vocab_size, **sizes},
             encoder_mapping=mapping,
             decoder_mapping=mapping,
+            **options,
         )
         perturb(model)
         return model.eval()
@@ -57,6 +61,8 @@ def make_model(make_parent, perturb):
         ("layer", "gru", False),
         ("step", "lstm", False),
         ("step", "gru", True),
+        ("within", "lstm", False),
+        ("within", "gru", True),
     ],
     ids=lambda param: "-".join(map(str, param[:2])) + ("-fed" if param[2] else ""),
 )
@@ -254,7 +260,9 @@ def test_sentences_are_read_once_and_shared_by_their_beams(model, sentences, mon
     monkeypatch.setattr(Encoder, "forward", spy)
     state = generate(model, sentences, num_beams=5)[STATE_NAME]
     twins = 1 if isinstance(model, RNNForConditionalGeneration) else 2
-    assert read == [4] * twins
+    # A parent on the child's input is read layer by layer, while the child's encoder reads.
+    within = twins == 2 and model.config.source_input == "target"
+    assert read == [4] * (1 if within else twins)
     while state is not None:
         assert len(state.memory.values) == len(state.memory.keys) == 4
         assert state.recurrent.layers[0][0].shape[1] == 4 * 5

@@ -34,6 +34,11 @@ def input_feeding(request: pytest.FixtureRequest) -> bool:
     return request.param
 
 
+@pytest.fixture(params=["own", "target"])
+def source_input(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture
 def shape(rnn_type: str, attention: str, input_feeding: bool) -> dict[str, Any]:
     """Every shape of network."""
@@ -60,10 +65,14 @@ def test_pinned_target_is_the_child(shape, level, make_parent, make_translations
             assert torch.equal(model(**batch).logits, child(**batch).logits)
 
 
-def test_pinned_frozen_is_the_parent(shape, level, make_parent, make_translations, perturb):
+def test_pinned_frozen_is_the_parent(
+    shape, level, source_input, make_parent, make_translations, perturb
+):
     """The output layer is the child's own, and here the parent's."""
     parent = make_parent(**shape)
-    model = PTUForConditionalGeneration.from_source(parent, init="random", level=level)
+    model = PTUForConditionalGeneration.from_source(
+        parent, init="random", level=level, source_input=source_input
+    )
     perturb(model)
     for name in ("output", "projection"):
         ours, theirs = getattr(model.decoder, name), getattr(parent.decoder, name)
@@ -77,10 +86,12 @@ def test_pinned_frozen_is_the_parent(shape, level, make_parent, make_translation
 
 @pytest.mark.parametrize("tie_embeddings", ["none", "all"])
 def test_started_from_the_parent_is_the_parent(
-    tie_embeddings, shape, level, make_parent, make_translations
+    tie_embeddings, shape, level, source_input, make_parent, make_translations
 ):
     parent = make_parent(**shape, tie_embeddings=tie_embeddings)
-    model = PTUForConditionalGeneration.from_source(parent, level=level).eval()
+    model = PTUForConditionalGeneration.from_source(
+        parent, level=level, source_input=source_input
+    ).eval()
     batch = make_translations()
     for grad_mode in GRAD_MODES:
         with grad_mode():
@@ -92,8 +103,12 @@ def test_started_from_the_parent_is_the_parent(
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_every_site_alone_changes_the_network(site, make_parent, make_translations, perturb):
-    model = PTUForConditionalGeneration.from_source(make_parent(), init="random", sites=[site])
+def test_every_site_alone_changes_the_network(
+    site, source_input, make_parent, make_translations, perturb
+):
+    model = PTUForConditionalGeneration.from_source(
+        make_parent(), init="random", sites=[site], source_input=source_input
+    )
     perturb(model)
     batch = make_translations()
     active = [unit for at, unit in model.units() if at == site]
@@ -164,9 +179,13 @@ def test_nothing_flows_into_the_parent(ptu_child, make_translations):
     assert not any(p.requires_grad for p in ptu_child.requires_grad_().source.parameters())
 
 
-def test_every_trained_weight_learns(shape, level, make_parent, make_translations, perturb):
+def test_every_trained_weight_learns(
+    shape, level, source_input, make_parent, make_translations, perturb
+):
     parent = make_parent(**shape)
-    model = PTUForConditionalGeneration.from_source(parent, init="random", level=level)
+    model = PTUForConditionalGeneration.from_source(
+        parent, init="random", level=level, source_input=source_input
+    )
     perturb(model)
     model.train()(**make_translations()).loss.backward()
     for name, parameter in model.named_parameters():
@@ -174,13 +193,50 @@ def test_every_trained_weight_learns(shape, level, make_parent, make_translation
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
-def test_dropout_of_the_parent_sleeps(make_parent, make_translations):
+def test_dropout_of_the_parent_sleeps(source_input, make_parent, make_translations):
     parent = make_parent(embedding_dropout=0.5, hidden_dropout=0.5).train()
     model = PTUForConditionalGeneration.from_source(
-        parent, target={"embedding_dropout": 0.0, "hidden_dropout": 0.0}
+        parent,
+        target={"embedding_dropout": 0.0, "hidden_dropout": 0.0},
+        source_input=source_input,
     ).train()
     batch = make_translations()
     assert torch.equal(model(**batch).logits, parent.eval()(**batch).logits)
+
+
+def test_gradients_pass_through_the_frozen_layers(shape, level, make_parent, make_translations):
+    """The child's vectors learn through the parent's layers, whose weights take no gradient."""
+    model = PTUForConditionalGeneration.from_source(
+        make_parent(**shape), level=level, source_input="target"
+    )
+    for site, unit in model.units():
+        unit.pin("target" if site == "embedding" else "frozen")
+    model.train()(**make_translations()).loss.backward()
+    for side in (model.encoder, model.decoder):
+        gradient = side.embedding.target.weight.grad
+        assert gradient is not None and gradient.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in model.source.parameters())
+
+
+def test_pinned_below_the_layers_the_parents_layers_read_the_childs_vectors(
+    shape, level, make_parent, make_translations
+):
+    """The child's vectors under the parent's layers: what the method `frozen` trains."""
+    parent, batch = make_parent(**shape), make_translations()
+    model = PTUForConditionalGeneration.from_source(
+        parent, init="random", level=level, source_input="target"
+    ).eval()
+    for site, unit in model.units():
+        unit.pin("target" if site == "embedding" else "frozen")
+    for side in ("encoder", "decoder"):
+        vectors = getattr(model, side).embedding.target.state_dict()
+        getattr(parent, side).embedding.load_state_dict(vectors)
+    for name in ("output", "projection"):
+        ours, theirs = getattr(model.decoder, name), getattr(parent.decoder, name)
+        theirs.load_state_dict(ours.state_dict())
+    for grad_mode in GRAD_MODES:
+        with grad_mode():
+            assert torch.equal(model(**batch).logits, parent(**batch).logits)
 
 
 @pytest.mark.parametrize("fed", [False, True])
@@ -210,6 +266,17 @@ def test_gates_are_reported_at_tokens(fed, level, make_parent, make_translations
     assert all(record["update"]["mean"] == 1 for record in statistics.as_records())
 
 
+def test_units_have_the_numbers_of_their_site(make_parent):
+    biases = dict(zip(SITES, (0.0, -1.0, -2.0, -3.0, -4.0), strict=True))
+    dropout = dict(zip(SITES, (0.5, 0.4, 0.3, 0.2, 0.1), strict=True))
+    model = PTUForConditionalGeneration.from_source(
+        make_parent(), update_bias=biases, gate_dropout=dropout
+    )
+    for site, unit in model.units():
+        assert unit.gate_dropout == dropout[site]
+        assert set(unit.bias.chunk(3)[1].tolist()) == {biases[site]}
+
+
 def test_a_double_precision_parent_gives_a_double_precision_child(make_parent, make_translations):
     parent, batch = make_parent().double(), make_translations()
     model = PTUForConditionalGeneration.from_source(parent).eval()
@@ -226,6 +293,15 @@ def test_a_double_precision_parent_gives_a_double_precision_child(make_parent, m
         ({"sites": ["rnn"]}, "sites is 'rnn'; accepted are embedding, encoder"),
         ({"target": {"hidden_size": 10}}, "hidden_size is 8 in the parent and 10 in the child"),
         ({"target": {"num_encoder_layers": 1}, "init": "random"}, "num_encoder_layers is 2"),
+        ({"source_input": "child"}, "source_input is 'child'; accepted are own, target"),
+        (
+            {"source_input": "target", "target": {"embedding_size": 5}, "init": "random"},
+            "embedding_size is 6 and the child's 5",
+        ),
+        (
+            {"update_bias": {"encoder": -3.0}},
+            "update_bias has numbers for encoder; .* of embedding",
+        ),
         ({"target": {"vocab_size": 9}}, "pass encoder_mapping"),
         (
             {"target": {"vocab_size": 3}, "encoder_mapping": torch.tensor([0, 1])},
