@@ -184,6 +184,14 @@ class UnitArguments:
             "choices": ["layer", "step"],
         },
     )
+    source_input: str = field(
+        default="target",
+        metadata={
+            "help": "what the parent's layers read: own, its tokens and then its own activations; "
+            "target, what the child's layer in their place reads",
+            "choices": ["own", "target"],
+        },
+    )
     candidate: str = field(
         default="linear",
         metadata={"help": "the re-tuned source", "choices": ["linear", "tanh", "relu"]},

@@ -14,42 +14,32 @@ from ptu_seq.models import PTUForConditionalGeneration, RNNForConditionalGenerat
 class PTUTransfer(TranslationMethod):
     """A child beside the frozen parent, with units between them.
 
-    The start of the child, "source" or "random", is a hyper-parameter like the learning rates.
+    The child starts from the parent's weights (`init` "source"; "random" is there for settings of
+    one's own). In training the update gates of randomly drawn neurons are forced open or shut
+    (`gate_dropout`), so that each neuron has to serve with the parent's weights and with the
+    child's, and what few sentences teach the child stays near what the parent knew.
     """
 
     name = "ptu"
     grid = (
         {
             "init": "source",
-            "learning_rate": 2e-3,
+            "learning_rate": 8e-3,
             "unit_learning_rate": 2e-3,
+            "bias_learning_rate": 4e-3,
             "update_bias": 0.0,
-            "embedding_dropout": 0.3,
-            "hidden_dropout": 0.3,
-        },
-        {
-            "init": "source",
-            "learning_rate": 1e-3,
-            "unit_learning_rate": 3e-3,
-            "update_bias": 0.0,
+            "gate_dropout": 0.5,
             "embedding_dropout": 0.3,
             "hidden_dropout": 0.5,
             "word_dropout": 0.1,
         },
         {
             "init": "source",
-            "learning_rate": 2e-3,
-            "unit_learning_rate": 1e-3,
+            "learning_rate": 8e-3,
+            "unit_learning_rate": 4e-3,
+            "bias_learning_rate": 8e-3,
             "update_bias": 0.0,
-            "embedding_dropout": 0.3,
-            "hidden_dropout": 0.5,
-            "word_dropout": 0.1,
-        },
-        {
-            "init": "random",
-            "learning_rate": 2e-3,
-            "unit_learning_rate": 2e-3,
-            "update_bias": 0.0,
+            "gate_dropout": 0.2,
             "embedding_dropout": 0.3,
             "hidden_dropout": 0.3,
         },
@@ -65,11 +55,21 @@ class PTUTransfer(TranslationMethod):
             target=child_fields(task, setting),
             encoder_mapping=task.encoder_mapping,
             decoder_mapping=task.decoder_mapping,
-            **{**task.unit_options, "update_bias": setting["update_bias"]},
+            **{
+                **task.unit_options,
+                "update_bias": setting["update_bias"],
+                "gate_dropout": setting["gate_dropout"],
+            },
         )
 
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
-        """Units and the child's network, each at a rate of its own."""
+        """Units, their biases and the child's network, each at a rate of its own."""
         assert isinstance(model, PTUForConditionalGeneration)
-        units = [(unit.parameters(), setting["unit_learning_rate"]) for _, unit in model.units()]
-        return split_by_rate(model, units, setting["learning_rate"])
+        units = [unit for _, unit in model.units()]
+        biases = [unit.bias for unit in units]
+        weights = [p for unit in units for p in unit.parameters() if p is not unit.bias]
+        return split_by_rate(
+            model,
+            [(biases, setting["bias_learning_rate"]), (weights, setting["unit_learning_rate"])],
+            setting["learning_rate"],
+        )

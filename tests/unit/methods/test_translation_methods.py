@@ -128,10 +128,10 @@ def test_settings_reach_the_network(method, setting, parent):
 
 
 def test_fields_of_the_task_hold_for_all_methods(parent):
-    task = TranslationTask(20, 22, network={"label_smoothing": 0.03, "word_dropout": 0.4})
+    task = TranslationTask(20, 22, network={"label_smoothing": 0.03, "variational_dropout": True})
     for name in ("fine_tune", "zoph", "ptu"):
         config = build(name, parent, task).target_config
-        assert (config.label_smoothing, config.word_dropout) == (0.03, 0.4)
+        assert (config.label_smoothing, config.variational_dropout) == (0.03, True)
 
 
 def test_scratch_takes_nothing_but_the_shape(parent, batch):
@@ -234,16 +234,17 @@ def test_ptu_runs_beside_the_frozen_parent(parent, batch):
 
 def test_ptu_has_its_options_and_a_rate_for_units(parent):
     method = get_translation_method("ptu")
-    setting = {**method.grid[0], "learning_rate": 0.5, "unit_learning_rate": 0.25}
-    setting["update_bias"] = -2.0
+    rates = {"learning_rate": 0.5, "unit_learning_rate": 0.25, "bias_learning_rate": 0.125}
+    setting = {**method.grid[0], **rates, "update_bias": -2.0, "gate_dropout": 0.75}
     task = TranslationTask(20, 22, unit_options={"candidate": "tanh", "sites": ["attention"]})
     model = method.build(parent, task, setting)
     assert isinstance(model, PTUForConditionalGeneration)
     assert (model.config.candidate, model.config.sites) == ("tanh", ["attention"])
-    assert model.config.update_bias == -2.0
+    assert (model.config.update_bias, model.config.gate_dropout) == (-2.0, 0.75)
     groups = method.parameter_groups(model, setting)
-    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
-    units = {id(p) for _, unit in model.units() for p in unit.parameters()}
+    found = {id(p): group["lr"] for group in groups for p in group["params"]}
+    expected = {id(p): 0.25 for _, unit in model.units() for p in unit.parameters()}
+    expected |= {id(unit.bias): 0.125 for _, unit in model.units()}
     for parameter in model.parameters():
         if parameter.requires_grad:
-            assert rates[id(parameter)] == (0.25 if id(parameter) in units else 0.5)
+            assert found[id(parameter)] == expected.get(id(parameter), 0.5)
