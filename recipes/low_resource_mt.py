@@ -52,7 +52,10 @@ class StudyArguments(Checked):
 
     preset: str = field(
         default="quick",
-        metadata={"help": "defaults from recipes/configs: quick (minutes) or paper (large)"},
+        metadata={
+            "help": "defaults from recipes/configs: quick (minutes), comparison (README's table, "
+            "an hour for three children) or paper (large)"
+        },
     )
     source_dataset: str = field(
         default="bible:fr-en",

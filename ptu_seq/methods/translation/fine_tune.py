@@ -15,20 +15,20 @@ class FineTune(TranslationMethod):
 
     name = "fine_tune"
     grid = (
+        {
+            "learning_rate": 4e-3,
+            "embedding_dropout": 0.3,
+            "hidden_dropout": 0.5,
+            "word_dropout": 0.1,
+        },
+        {"learning_rate": 8e-3, "embedding_dropout": 0.3, "hidden_dropout": 0.3},
+        {
+            "learning_rate": 8e-3,
+            "embedding_dropout": 0.3,
+            "hidden_dropout": 0.5,
+            "word_dropout": 0.1,
+        },
         {"learning_rate": 2e-3, "embedding_dropout": 0.3, "hidden_dropout": 0.3},
-        {"learning_rate": 1e-3, "embedding_dropout": 0.3, "hidden_dropout": 0.3},
-        {
-            "learning_rate": 1e-3,
-            "embedding_dropout": 0.3,
-            "hidden_dropout": 0.5,
-            "word_dropout": 0.1,
-        },
-        {
-            "learning_rate": 2e-3,
-            "embedding_dropout": 0.3,
-            "hidden_dropout": 0.5,
-            "word_dropout": 0.1,
-        },
     )
 
     def build(

@@ -32,10 +32,10 @@ class Frozen(TranslationMethod):
 
     name = "frozen"
     grid = (
-        {"learning_rate": 1e-3},
-        {"learning_rate": 3e-3},
         {"learning_rate": 1e-2},
         {"learning_rate": 3e-2},
+        {"learning_rate": 3e-3},
+        {"learning_rate": 1e-3},
     )
 
     def build(

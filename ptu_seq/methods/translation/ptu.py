@@ -35,7 +35,7 @@ class PTUTransfer(TranslationMethod):
         },
         {
             "init": "source",
-            "learning_rate": 8e-3,
+            "learning_rate": 1.6e-2,
             "unit_learning_rate": 4e-3,
             "bias_learning_rate": 8e-3,
             "update_bias": 0.0,

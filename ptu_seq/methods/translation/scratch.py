@@ -18,31 +18,31 @@ class Scratch(TranslationMethod):
     name = "scratch"
     grid = (
         {
-            "learning_rate": 2e-3,
+            "learning_rate": 8e-3,
             "embedding_dropout": 0.3,
             "hidden_dropout": 0.3,
             "word_dropout": 0.1,
             "label_smoothing": 0.1,
         },
         {
-            "learning_rate": 2e-3,
+            "learning_rate": 1.6e-2,
             "embedding_dropout": 0.3,
-            "hidden_dropout": 0.5,
-            "word_dropout": 0.2,
-            "label_smoothing": 0.2,
-        },
-        {
-            "learning_rate": 2e-3,
-            "embedding_dropout": 0.5,
-            "hidden_dropout": 0.5,
-            "word_dropout": 0.3,
-            "label_smoothing": 0.2,
+            "hidden_dropout": 0.3,
+            "word_dropout": 0.1,
+            "label_smoothing": 0.1,
         },
         {
             "learning_rate": 4e-3,
             "embedding_dropout": 0.3,
             "hidden_dropout": 0.5,
             "word_dropout": 0.1,
+            "label_smoothing": 0.2,
+        },
+        {
+            "learning_rate": 2e-3,
+            "embedding_dropout": 0.3,
+            "hidden_dropout": 0.5,
+            "word_dropout": 0.2,
             "label_smoothing": 0.2,
         },
     )

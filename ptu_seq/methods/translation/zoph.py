@@ -29,7 +29,22 @@ class Zoph(FineTune):
     """
 
     name = "zoph"
-    grid = FineTune.grid
+    grid = (
+        {
+            "learning_rate": 8e-3,
+            "embedding_dropout": 0.3,
+            "hidden_dropout": 0.5,
+            "word_dropout": 0.1,
+        },
+        {"learning_rate": 8e-3, "embedding_dropout": 0.3, "hidden_dropout": 0.3},
+        {
+            "learning_rate": 4e-3,
+            "embedding_dropout": 0.3,
+            "hidden_dropout": 0.5,
+            "word_dropout": 0.1,
+        },
+        {"learning_rate": 2e-3, "embedding_dropout": 0.3, "hidden_dropout": 0.3},
+    )
 
     def build(
         self, parent: RNNForConditionalGeneration, task: TranslationTask, setting: Setting
