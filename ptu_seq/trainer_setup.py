@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -113,11 +114,27 @@ def make_optimizer(
 def run(trainer: Trainer, tracker: str) -> float:
     """Trains, closes the tracker, and returns the seconds that training took."""
     trainer.remove_callback(PrinterCallback)
+    keep_freed_memory()
     started = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - started
     _end_tracking(tracker)
     return seconds
+
+
+def keep_freed_memory() -> None:
+    """Has the C library keep for this process what large tensors leave, where it is glibc.
+
+    By itself it hands each large block back to the system when a tensor is freed and asks for it
+    again at the next step, page by page: of a small network's training on a CPU, that takes from a
+    seventh to a third of the time. No number changes by it.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, _MOST_KEPT)
+        mallopt(_M_MMAP_THRESHOLD, _MOST_KEPT)
 
 
 def quiet_transformers() -> None:
@@ -179,3 +196,7 @@ def _end_tracking(tracker: str) -> None:
     wandb = sys.modules.get("wandb")
     if tracker in ("wandb", "all") and wandb is not None:
         wandb.finish()
+
+
+#: From glibc's malloc.h; and the size, in bytes, from which blocks go back to the system.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _MOST_KEPT = -1, -3, 2**30

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import platform
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -313,3 +316,25 @@ def test_a_tracker_must_be_installed(monkeypatch):
     assert TrainingOptions(report_to="wandb").report_to == "wandb"
     with pytest.raises(UserError, match="--report_to tensorboard: it is not installed"):
         TrainingOptions(report_to="tensorboard")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
+def test_training_keeps_the_memory_of_freed_tensors():
+    """In a process of its own: pages of large blocks are asked for once, not each time."""
+    code = """
+import resource, torch
+from ptu_seq.trainer_setup import keep_freed_memory
+def ask():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.ones(2**22)  # 16 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+torch.set_num_threads(1)
+first = ask()
+keep_freed_memory()
+ask()
+print(first, ask())
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    before, after = map(int, done.stdout.split())
+    assert after < before / 10
