@@ -86,7 +86,7 @@ def main() -> None:
     tokenizers = TokenizerPair.load(task["tokenizers"])
     model: Any = RNNForConditionalGeneration(Seq2SeqConfig(**task["ptu_seq"]))
     if task["units"]:
-        model = PTUForConditionalGeneration.from_source(model)
+        model = PTUForConditionalGeneration.from_source(model, source_input="target")
     turns.answer(parameters=sum(p.numel() for p in model.parameters()))
     with tempfile.TemporaryDirectory() as folder:
         train(turns, task, model, Path(folder))
