@@ -17,7 +17,8 @@ class PTUTransfer(TranslationMethod):
     The child starts from the parent's weights (`init` "source"; "random" is there for settings of
     one's own). In training the update gates of randomly drawn neurons are forced open or shut
     (`gate_dropout`), so that each neuron has to serve with the parent's weights and with the
-    child's, and what few sentences teach the child stays near what the parent knew.
+    child's, and what few sentences teach the child stays near what the parent knew. The first two
+    settings are for small networks and budgets of some hundred steps, the others for larger ones.
     """
 
     name = "ptu"
@@ -38,6 +39,27 @@ class PTUTransfer(TranslationMethod):
             "learning_rate": 1.6e-2,
             "unit_learning_rate": 4e-3,
             "bias_learning_rate": 8e-3,
+            "update_bias": 0.0,
+            "gate_dropout": 0.2,
+            "embedding_dropout": 0.3,
+            "hidden_dropout": 0.3,
+        },
+        {
+            "init": "source",
+            "learning_rate": 4e-3,
+            "unit_learning_rate": 1e-3,
+            "bias_learning_rate": 4e-3,
+            "update_bias": 0.0,
+            "gate_dropout": 0.5,
+            "embedding_dropout": 0.3,
+            "hidden_dropout": 0.5,
+            "word_dropout": 0.1,
+        },
+        {
+            "init": "source",
+            "learning_rate": 2e-3,
+            "unit_learning_rate": 1e-3,
+            "bias_learning_rate": 2e-3,
             "update_bias": 0.0,
             "gate_dropout": 0.2,
             "embedding_dropout": 0.3,
