@@ -153,13 +153,7 @@ class PTUConfig(LabelledConfig):
 
     def unit_options(self, site: Site) -> UnitOptions:
         """What the units at a site are made with: keyword arguments of :class:`ptu_seq.PTU`."""
-        return {
-            "candidate": self.candidate,
-            "candidate_init": self.candidate_init,
-            "fine_tune_bias": self.fine_tune_bias,
-            "update_bias": at_site(site, self.update_bias),
-            "gate_dropout": at_site(site, self.gate_dropout),
-        }
+        return options_at(self, site)
 
     @property
     def target_config(self) -> RNNConfig:
@@ -177,9 +171,19 @@ class PTUConfig(LabelledConfig):
         return self.target_config.is_pair
 
 
-def at_site(site: str, value: BySite) -> float:
-    """The number of a site, where there may be one for all."""
-    return value[site] if isinstance(value, dict) else value
+def options_at(config: Any, site: str) -> UnitOptions:
+    """What a configuration says of the units at a site, where numbers may differ by site."""
+
+    def number(value: BySite) -> float:
+        return value[site] if isinstance(value, dict) else value
+
+    return {
+        "candidate": config.candidate,
+        "candidate_init": config.candidate_init,
+        "fine_tune_bias": config.fine_tune_bias,
+        "update_bias": number(config.update_bias),
+        "gate_dropout": number(config.gate_dropout),
+    }
 
 
 def check_by_site(owner: str, name: str, value: BySite, sites: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from transformers import PreTrainedConfig
 
-from ptu_seq.models.config import BySite, RNNType, at_site, check_by_site, check_choice
+from ptu_seq.models.config import BySite, RNNType, check_by_site, check_choice, options_at
 from ptu_seq.nn.gated import Level
 from ptu_seq.nn.options import UnitOptions
 from ptu_seq.unit import Candidate, CandidateInit
@@ -237,13 +237,7 @@ class PTUSeq2SeqConfig(TwoVocabulariesConfig):
 
     def unit_options(self, site: Seq2SeqSite) -> UnitOptions:
         """What the units at a site are made with: keyword arguments of :class:`ptu_seq.PTU`."""
-        return {
-            "candidate": self.candidate,
-            "candidate_init": self.candidate_init,
-            "fine_tune_bias": self.fine_tune_bias,
-            "update_bias": at_site(site, self.update_bias),
-            "gate_dropout": at_site(site, self.gate_dropout),
-        }
+        return options_at(self, site)
 
     @property
     def target_config(self) -> Seq2SeqConfig:

@@ -29,22 +29,8 @@ class Zoph(FineTune):
     """
 
     name = "zoph"
-    grid = (
-        {
-            "learning_rate": 8e-3,
-            "embedding_dropout": 0.3,
-            "hidden_dropout": 0.5,
-            "word_dropout": 0.1,
-        },
-        {"learning_rate": 8e-3, "embedding_dropout": 0.3, "hidden_dropout": 0.3},
-        {
-            "learning_rate": 4e-3,
-            "embedding_dropout": 0.3,
-            "hidden_dropout": 0.5,
-            "word_dropout": 0.1,
-        },
-        {"learning_rate": 2e-3, "embedding_dropout": 0.3, "hidden_dropout": 0.3},
-    )
+    #: Those of fine-tuning, in the order in which they served this method best.
+    grid = (FineTune.grid[2], FineTune.grid[1], FineTune.grid[0], FineTune.grid[3])
 
     def build(
         self, parent: RNNForConditionalGeneration, task: TranslationTask, setting: Setting
