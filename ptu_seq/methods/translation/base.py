@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ptu_seq.methods.base import Setting, split_by_rate
 from ptu_seq.models import RNNForConditionalGeneration, Seq2SeqConfig
+from ptu_seq.nn import GatedEmbedding
 
 #: Fields of `Seq2SeqConfig` that a setting may have under the same name.
 REGULARISERS = (
@@ -21,6 +22,12 @@ REGULARISERS = (
     "variational_dropout",
     "label_smoothing",
 )
+
+
+#: Learning rates that a setting may have for the tables of token vectors, where they differ from
+#: "learning_rate". A child has most to learn of its source language's words, and least of the words
+#: that it shares with its parent.
+TABLE_RATES = ("source_table_learning_rate", "target_table_learning_rate")
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,8 @@ class TranslationMethod(ABC):
     Attributes:
         name: what flags, files and tables call it.
         grid: the settings that are tried on validation data, at most four, every method's own;
-            each has a "learning_rate" (Adam's, at its peak) and may have any of `REGULARISERS`.
+            each has a "learning_rate" (Adam's, at its peak) and may have any of `REGULARISERS` and
+            of `TABLE_RATES`.
     """
 
     name: ClassVar[str]
@@ -74,7 +82,7 @@ class TranslationMethod(ABC):
 
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
         """What the optimiser trains, and at which learning rates."""
-        return split_by_rate(model, [], setting["learning_rate"])
+        return split_by_rate(model, table_rates(model, setting), setting["learning_rate"])
 
 
 def child_fields(task: TranslationTask, setting: Setting) -> dict[str, Any]:
@@ -107,11 +115,28 @@ def freeze_target_embeddings(model: RNNForConditionalGeneration, task: Translati
             _train_only(parameter, unknown)
 
 
-def target_embeddings(model: RNNForConditionalGeneration) -> list[nn.Parameter]:
+def target_embeddings(model: PreTrainedModel) -> list[nn.Parameter]:
     """The weights that have a row for each target token, tied ones once."""
-    decoder = model.decoder
-    rows = [*decoder.embedding.parameters(), *decoder.output.parameters()]
+    decoder = cast(RNNForConditionalGeneration, model).decoder
+    embedding = decoder.embedding
+    own = embedding.target if isinstance(embedding, GatedEmbedding) else embedding
+    rows = [*own.parameters(), *decoder.output.parameters()]
     return list({id(parameter): parameter for parameter in rows}.values())
+
+
+def table_rates(model: PreTrainedModel, setting: Setting) -> list[tuple[list[nn.Parameter], float]]:
+    """The tables of token vectors that have a learning rate of their own, each with it.
+
+    Where both languages share one table, it learns at the source's rate: it holds the new words.
+    """
+    source = list(model.get_input_embeddings().parameters())
+    shared = {id(parameter) for parameter in source}
+    target = [p for p in target_embeddings(model) if id(p) not in shared]
+    return [
+        (table, setting[name])
+        for name, table in zip(TABLE_RATES, (source, target), strict=True)
+        if name in setting
+    ]
 
 
 def without_decay(

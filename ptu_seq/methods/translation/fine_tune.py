@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ptu_seq.methods.base import Setting
 from ptu_seq.methods.translation.base import TranslationMethod, TranslationTask, new_child
 from ptu_seq.models import RNNForConditionalGeneration, copy_parent
@@ -14,16 +16,26 @@ class FineTune(TranslationMethod):
     """
 
     name = "fine_tune"
-    grid = (
+    #: The first for some hundred or a thousand pairs, the second for more; then the same without
+    #: rates of their own for the tables.
+    grid: ClassVar[tuple[Setting, ...]] = (
         {
             "learning_rate": 4e-3,
+            "source_table_learning_rate": 1.6e-2,
+            "target_table_learning_rate": 1e-3,
             "embedding_dropout": 0.3,
             "hidden_dropout": 0.5,
             "word_dropout": 0.1,
         },
-        {"learning_rate": 8e-3, "embedding_dropout": 0.3, "hidden_dropout": 0.3},
         {
             "learning_rate": 8e-3,
+            "source_table_learning_rate": 1.6e-2,
+            "target_table_learning_rate": 4e-3,
+            "embedding_dropout": 0.3,
+            "hidden_dropout": 0.3,
+        },
+        {
+            "learning_rate": 4e-3,
             "embedding_dropout": 0.3,
             "hidden_dropout": 0.5,
             "word_dropout": 0.1,

@@ -7,7 +7,12 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from ptu_seq.methods.base import Setting, split_by_rate
-from ptu_seq.methods.translation.base import TranslationMethod, TranslationTask, child_fields
+from ptu_seq.methods.translation.base import (
+    TranslationMethod,
+    TranslationTask,
+    child_fields,
+    table_rates,
+)
 from ptu_seq.models import PTUForConditionalGeneration, RNNForConditionalGeneration
 
 
@@ -25,7 +30,9 @@ class PTUTransfer(TranslationMethod):
     grid = (
         {
             "init": "source",
-            "learning_rate": 8e-3,
+            "learning_rate": 4e-3,
+            "source_table_learning_rate": 1.6e-2,
+            "target_table_learning_rate": 2e-3,
             "unit_learning_rate": 2e-3,
             "bias_learning_rate": 4e-3,
             "update_bias": 0.0,
@@ -36,7 +43,9 @@ class PTUTransfer(TranslationMethod):
         },
         {
             "init": "source",
-            "learning_rate": 1.6e-2,
+            "learning_rate": 8e-3,
+            "source_table_learning_rate": 1.6e-2,
+            "target_table_learning_rate": 4e-3,
             "unit_learning_rate": 4e-3,
             "bias_learning_rate": 8e-3,
             "update_bias": 0.0,
@@ -92,6 +101,10 @@ class PTUTransfer(TranslationMethod):
         weights = [p for unit in units for p in unit.parameters() if p is not unit.bias]
         return split_by_rate(
             model,
-            [(biases, setting["bias_learning_rate"]), (weights, setting["unit_learning_rate"])],
+            [
+                (biases, setting["bias_learning_rate"]),
+                (weights, setting["unit_learning_rate"]),
+                *table_rates(model, setting),
+            ],
             setting["learning_rate"],
         )

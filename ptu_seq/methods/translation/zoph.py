@@ -29,8 +29,11 @@ class Zoph(FineTune):
     """
 
     name = "zoph"
-    #: Those of fine-tuning, in the order in which they served this method best.
-    grid = (FineTune.grid[2], FineTune.grid[1], FineTune.grid[0], FineTune.grid[3])
+    #: Those of fine-tuning; of the target tables only unknown tokens learn, as fast as all else.
+    grid = tuple(
+        {name: value for name, value in setting.items() if name != "target_table_learning_rate"}
+        for setting in FineTune.grid
+    )
 
     def build(
         self, parent: RNNForConditionalGeneration, task: TranslationTask, setting: Setting

@@ -14,6 +14,7 @@ from ptu_seq.methods.translation import (
     TranslationTask,
     get_translation_method,
 )
+from ptu_seq.methods.translation.base import TABLE_RATES
 from ptu_seq.models import (
     PTUForConditionalGeneration,
     RNNForConditionalGeneration,
@@ -235,6 +236,7 @@ def test_ptu_runs_beside_the_frozen_parent(parent, batch):
 def test_ptu_has_its_options_and_a_rate_for_units(parent):
     method = get_translation_method("ptu")
     rates = {"learning_rate": 0.5, "unit_learning_rate": 0.25, "bias_learning_rate": 0.125}
+    rates |= dict.fromkeys(TABLE_RATES, 0.5)
     setting = {**method.grid[0], **rates, "update_bias": -2.0, "gate_dropout": 0.75}
     task = TranslationTask(20, 22, unit_options={"candidate": "tanh", "sites": ["attention"]})
     model = method.build(parent, task, setting)
@@ -248,3 +250,43 @@ def test_ptu_has_its_options_and_a_rate_for_units(parent):
     for parameter in model.parameters():
         if parameter.requires_grad:
             assert found[id(parameter)] == expected.get(id(parameter), 0.5)
+
+
+TABLES = {
+    "none": [{"encoder.embedding"}, {"decoder.embedding", "decoder.output"}],
+    "decoder": [{"encoder.embedding"}, {"decoder.embedding"}],
+    "all": [{"encoder.embedding"}, set()],  # one table, which has the child's new words
+}
+
+
+@pytest.mark.parametrize("tying", TABLES)
+@pytest.mark.parametrize("name", ["scratch", "fine_tune", "ptu"])
+def test_tables_of_token_vectors_learn_at_rates_of_their_own(name, tying):
+    parent = make_parent(vocab_size=22, tie_embeddings=tying)
+    method = get_translation_method(name)
+    rates = dict(zip(TABLE_RATES, (0.03125, 0.0625), strict=True))
+    setting = {**method.grid[0], "learning_rate": 0.5, **rates}
+    model = method.build(parent, TranslationTask(22, 22), setting)
+    found = {id(p): g["lr"] for g in method.parameter_groups(model, setting) for p in g["params"]}
+    names = {
+        parameter_name.removesuffix(".weight").removesuffix(".target"): found[id(parameter)]
+        for parameter_name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+    source, target = TABLES[tying]
+    assert {n for n, rate in names.items() if rate == 0.03125} == source
+    assert {n for n, rate in names.items() if rate == 0.0625} == target
+    assert names["decoder.combine"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["frozen", "zoph"])
+def test_what_stays_frozen_stays_so_whatever_the_tables_rates(name, batch):
+    parent = make_parent()
+    setting = {"learning_rate": 0.01, **dict.fromkeys(TABLE_RATES, 0.02)}
+    method = get_translation_method(name)
+    model = method.build(parent, OTHER, setting)
+    start = weights(model)
+    train(model, method.parameter_groups(model, setting), batch)
+    now = weights(model)
+    assert torch.equal(now["decoder.embedding.weight"][:22], start["decoder.embedding.weight"][:22])
+    assert not torch.equal(now["encoder.embedding.weight"], start["encoder.embedding.weight"])
