@@ -28,9 +28,9 @@ class FineTune(TranslationMethod):
             "word_dropout": 0.1,
         },
         {
-            "learning_rate": 8e-3,
+            "learning_rate": 4e-3,
             "source_table_learning_rate": 1.6e-2,
-            "target_table_learning_rate": 4e-3,
+            "target_table_learning_rate": 2e-3,
             "embedding_dropout": 0.3,
             "hidden_dropout": 0.3,
         },
