@@ -23,7 +23,8 @@ class PTUTransfer(TranslationMethod):
     one's own). In training the update gates of randomly drawn neurons are forced open or shut
     (`gate_dropout`), so that each neuron has to serve with the parent's weights and with the
     child's, and what few sentences teach the child stays near what the parent knew. The first two
-    settings are for small networks and budgets of some hundred steps, the others for larger ones.
+    settings are for small networks and budgets of some hundred steps, the second of them for some
+    thousand pairs; the others are for larger networks.
     """
 
     name = "ptu"
