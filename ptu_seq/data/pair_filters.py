@@ -87,9 +87,17 @@ def truncate_pairs(
     long = sum(_length(example) > max_length for example in examples)
     if long:
         _warn(where, len(examples), "cut", long, f"with a side of over {max_length} tokens")
-    return [
-        {side: _truncate(ids, max_length) for side, ids in example.items()} for example in examples
-    ]
+    return [{side: cut(ids, max_length) for side, ids in example.items()} for example in examples]
+
+
+def cut(ids: list[int], limit: int) -> list[int]:
+    """The first tokens of a sentence that is too long, with the end token that it had.
+
+    Example:
+        >>> cut([7, 8, 9, 3], limit=3)
+        [7, 8, 3]
+    """
+    return ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
 
 
 def _length(example: Example) -> int:
@@ -99,10 +107,6 @@ def _length(example: Example) -> int:
 def _is_even(example: Example, ratio: float | None) -> bool:
     shorter, longer = sorted((len(example["input_ids"]), len(example["labels"])))
     return ratio is None or longer <= SHORT or longer <= ratio * shorter
-
-
-def _truncate(ids: list[int], max_length: int) -> list[int]:
-    return ids if len(ids) <= max_length else [*ids[: max_length - 1], ids[-1]]
 
 
 def _check(max_length: int) -> None:

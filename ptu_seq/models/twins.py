@@ -14,11 +14,13 @@ the child's activations are the parent's.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ptu_seq.models.decoding_state import DecoderState, DecodingState
 from ptu_seq.models.seq2seq_config import SourceInput
@@ -86,7 +88,8 @@ class ChildsEncoder(EncoderTwin):
 
     def hidden(self, layer: int, x: Sequences) -> Sequences:
         """See :class:`EncoderTwin`."""
-        output, _, final = recur(self.encoder.layers[layer], x, None, None, None)
+        with _kept_for_backward(self.encoder.layers[layer]) as frozen:
+            output, _, final = recur(frozen, x, None, None, None)
         self.finals.append(final)
         return output
 
@@ -181,7 +184,8 @@ class ChildsDecoder(DecoderTwin):
     def hidden(self, layer: int, x: Tensor) -> Tensor:
         """See :class:`DecoderTwin`."""
         before = self.state.recurrent.layers
-        output, after, _ = recur(self.decoder.layers[layer], x, before[layer], None, None)
+        with _kept_for_backward(self.decoder.layers[layer]) as frozen:
+            output, after, _ = recur(frozen, x, before[layer], None, None)
         layers = (*before[:layer], after, *before[layer + 1 :])
         self.state = replace(self.state, recurrent=DecoderState(layers))
         assert isinstance(output, Tensor)
@@ -195,6 +199,20 @@ class ChildsDecoder(DecoderTwin):
     def vector(self, read: Tensor) -> Tensor:
         """See :class:`DecoderTwin`."""
         return torch.tanh(self.decoder.combine(read))
+
+
+@contextmanager
+def _kept_for_backward(layer: nn.Module) -> Iterator[nn.Module]:
+    """A frozen recurrent layer while gradients are to pass through it.
+
+    On a GPU, cuDNN keeps what its backward pass needs in training mode alone. A layer by itself has
+    no dropout, so the mode changes no number.
+    """
+    was, layer.training = layer.training, torch.is_grad_enabled()
+    try:
+        yield layer
+    finally:
+        layer.training = was
 
 
 ENCODER_TWINS: dict[SourceInput, type[OwnEncoder | ChildsEncoder]] = {

@@ -19,7 +19,7 @@ from ptu_seq.nn.frozen import (
 )
 from ptu_seq.nn.gated import OnGates
 from ptu_seq.nn.options import PlacedUnitOptions, UnitOptions
-from ptu_seq.unit import PTU, Pin
+from ptu_seq.unit import PTU, Pin, PTUGates
 
 
 class EmbeddingOptions(PlacedUnitOptions, total=False):
@@ -71,15 +71,17 @@ class TargetEmbedding(nn.Module):
         on_gates: OnGates | None = None,
     ) -> Tensor:
         t = self.target(ids)
+        if self.target.padding_idx is not None:
+            padding = ids == self.target.padding_idx
+            known = ~padding if known is None else known & ~padding
+        gated = None if known is None else known.unsqueeze(-1)
         if on_gates is None:
             h = self.unit(source_vectors, t)
         else:
             h, gates = self.unit(source_vectors, t, return_gates=True)
-            on_gates("embedding", gates)
-        if self.target.padding_idx is not None:
-            padding = ids == self.target.padding_idx
-            known = ~padding if known is None else known & ~padding
-        return h if known is None else torch.where(known.unsqueeze(-1), h, t)
+            update = gates.update if gated is None else gates.update.masked_fill(~gated, 0)
+            on_gates("embedding", PTUGates(gates.fine_tune, update))
+        return h if gated is None else torch.where(gated, h, t)
 
 
 class GatedEmbedding(TargetEmbedding):
@@ -119,7 +121,8 @@ class GatedEmbedding(TargetEmbedding):
             ids: target tokens.
             source_vectors: the source's vector of each.
             known: false where the source has none: there the target's vector stands alone.
-            on_gates: called with "embedding" and the unit's gates, `(..., embedding_dim)`.
+            on_gates: called with "embedding" and the unit's gates, `(..., embedding_dim)`; the
+                update gate is 0 where the target's vector stands alone.
 
         Raises:
             ValueError: for axes that do not fit.

@@ -85,6 +85,8 @@ def check_plot(path: str | Path) -> None:
         raise UserError(f"--attention_plot {path}: accepted is a file that ends in .png.")
     if not path.parent.is_dir():
         raise UserError(f"--attention_plot {path}: there is no folder {path.parent}.")
+    if path.is_dir():
+        raise UserError(f"--attention_plot {path} is a folder; accepted is a file.")
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError(
             "--attention_plot needs matplotlib; install it, or ptu-seq[recipes], with pip."
@@ -103,6 +105,9 @@ def plot_alignment(alignment: Alignment, path: str | Path) -> Path:
 
     Returns:
         `path`.
+
+    Raises:
+        UserError: if it cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -129,5 +134,10 @@ def plot_alignment(alignment: Alignment, path: str | Path) -> Path:
         figure.colorbar(image, ax=ax, ticks=[0, 1], pad=0.01, aspect=8)
     axes[0].tick_params(labelbottom=not gates)
     axes[-1].set_xticks(range(columns), alignment.target_tokens, rotation=90, fontsize=8, color=INK)
-    figure.savefig(path, dpi=DPI, format="png")
+    try:
+        figure.savefig(path, dpi=DPI, format="png")
+    except OSError as error:
+        raise UserError(
+            f"--attention_plot {path}: the figure cannot be written: {error.strerror}."
+        ) from error
     return Path(path)

@@ -88,9 +88,11 @@ def load_corpora(
 
 
 def label(dataset: TranslationDataset) -> str:
-    """What tables call a data set: its name and its languages."""
+    """What tables call a data set: its name and its languages, in the direction of translation."""
     if dataset.name.startswith(_SPEAKING):
-        return dataset.name
+        first, _, second = dataset.name.removeprefix(_SPEAKING).partition("-")
+        is_forth = first.partition(".")[0] == dataset.source_lang
+        return dataset.name if is_forth else f"{_SPEAKING}{second}-{first}"
     path = Path(dataset.name).expanduser()
     name = path.resolve().name if path.exists() else dataset.name
     return f"{name}:{dataset.source_lang}-{dataset.target_lang}"

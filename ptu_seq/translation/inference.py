@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForSeq2SeqLM
 
 import ptu_seq.models  # noqa: F401  registers this project's classes with AutoModel
+from ptu_seq.data.pair_filters import cut
 from ptu_seq.data.vocabulary import TokenizerPair
 from ptu_seq.errors import UserError
 from ptu_seq.saved_models import load_model
@@ -286,13 +287,3 @@ def up_to_the_end(ids: Tensor, end: int) -> Tensor:
     """
     is_end = ids == end
     return is_end.cumsum(1) - is_end.long() == 0
-
-
-def cut(ids: list[int], limit: int) -> list[int]:
-    """The first tokens of a sentence that is too long, with the end token that it had.
-
-    Example:
-        >>> cut([7, 8, 9, 3], limit=3)
-        [7, 8, 3]
-    """
-    return ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]

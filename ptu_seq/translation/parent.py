@@ -19,6 +19,7 @@ from ptu_seq.data import (
 )
 from ptu_seq.errors import UserError
 from ptu_seq.models import RNNForConditionalGeneration, Seq2SeqConfig
+from ptu_seq.models.copy_parent import SHARED
 from ptu_seq.records import content_digest, read_json, write_json
 from ptu_seq.study import Study
 from ptu_seq.translation.corpora import Corpora
@@ -173,17 +174,7 @@ def weights_digest(folder: Path) -> str:
 
 
 #: What a child copies from its parent has to agree in these.
-_ARCHITECTURE = (
-    "rnn_type",
-    "embedding_size",
-    "hidden_size",
-    "num_encoder_layers",
-    "num_decoder_layers",
-    "attention",
-    "input_feeding",
-    "bridge",
-    "max_length",
-)
+_ARCHITECTURE = (*SHARED, "max_length")
 
 
 def new_parent(tokenizers: TokenizerPair, recipe: ParentRecipe) -> RNNForConditionalGeneration:

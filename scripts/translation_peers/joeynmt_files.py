@@ -11,6 +11,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from ptu_seq.data import TokenizerPair
+from ptu_seq.errors import UserError
 from ptu_seq.translation.batches import Example
 
 #: In the order in which JoeyNMT puts them first into every vocabulary.
@@ -18,6 +19,9 @@ SPECIAL = ("<unk>", "<pad>", "<s>", "</s>")
 
 #: The languages, as far as file names and JoeyNMT are concerned.
 SOURCE, TARGET = "source", "target"
+
+#: What JoeyNMT calls our attentions.
+ATTENTION = {"bahdanau": "bahdanau", "luong_general": "luong"}
 
 #: JoeyNMT's first weights, as its own configuration for Luong's networks has them. They are near
 #: ours, where its defaults (token vectors four times smaller) keep a small network from learning to
@@ -62,6 +66,9 @@ def model_section(
         setting: a method's, of which dropout is taken.
         joint: whether both languages share one vocabulary and its vectors.
 
+    Raises:
+        UserError: if JoeyNMT does not have the network's attention.
+
     Example:
         >>> shape = {"rnn_type": "lstm", "embedding_size": 8, "hidden_size": 16,
         ...          "num_encoder_layers": 1, "num_decoder_layers": 1,
@@ -70,6 +77,11 @@ def model_section(
         >>> section["encoder"]["hidden_size"], section["decoder"]["hidden_size"]
         (8, 16)
     """
+    if network["attention"] not in ATTENTION:
+        raise UserError(
+            f"JoeyNMT has no attention {network['attention']!r}; for a comparison accepted are "
+            f"{', '.join(ATTENTION)}."
+        )
     embeddings = {
         "embedding_dim": network["embedding_size"],
         "scale": False,
@@ -98,7 +110,7 @@ def model_section(
             "num_layers": network["num_decoder_layers"],
             "dropout": dropout,
             "hidden_dropout": dropout,
-            "attention": "bahdanau" if network["attention"] == "bahdanau" else "luong",
+            "attention": ATTENTION[network["attention"]],
             "input_feeding": network["input_feeding"],
             "init_hidden": "bridge",
         },

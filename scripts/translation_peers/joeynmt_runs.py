@@ -23,11 +23,11 @@ from ptu_seq.data import (
     filter_pairs,
     pair_lengths,
 )
+from ptu_seq.data.pair_filters import cut
 from ptu_seq.errors import UserError
 from ptu_seq.jobs import Setting
 from ptu_seq.records import content_digest, read_json, write_json
 from ptu_seq.translation.batches import Example, validation_rows
-from ptu_seq.translation.inference import cut
 from ptu_seq.translation.options import TranslationTrainingOptions
 
 #: The command `joeynmt`, which by itself draws its first weights before it sets its seed.

@@ -23,8 +23,16 @@ from ptu_seq.translation.vocabularies import VocabularyOptions, scratch_vocabula
 
 SCRATCH, WARM = "JoeyNMT scratch", "JoeyNMT warm start"
 
-#: Of each of JoeyNMT's ways the method whose settings it tries.
-SETTINGS_OF = {SCRATCH: "scratch", WARM: "fine_tune"}
+#: The settings that each of JoeyNMT's ways tries: those of our method, as far as JoeyNMT has them.
+#: Of fine_tune's, which differ in rates for the tables of token vectors too, what remains after
+#: that, and more learning rates, so that it has as many.
+GRIDS: dict[str, tuple[Setting, ...]] = {
+    SCRATCH: get_translation_method("scratch").grid,
+    WARM: tuple(
+        {"learning_rate": rate, "embedding_dropout": 0.3, "hidden_dropout": dropout}
+        for rate, dropout in ((4e-3, 0.5), (4e-3, 0.3), (8e-3, 0.3), (2e-3, 0.3))
+    ),
+}
 
 #: A child, a number of its pairs and a system.
 Key = tuple[str, Size, str]
@@ -84,9 +92,9 @@ def run_joeynmt(
     translations: Translations = {}
     settings: Settings = {}
     with ThreadPoolExecutor(workers) as pool:
-        for name, size, system in itertools.product(corpora.children, sizes, SETTINGS_OF):
+        for name, size, system in itertools.product(corpora.children, sizes, GRIDS):
             run = partial(children.run, name, corpora.children[name], size, system)
-            grid = get_translation_method(SETTINGS_OF[system]).grid[:tuning_settings]
+            grid = GRIDS[system][:tuning_settings]
             chosen = _best(grid, run, pool) if len(grid) > 1 else grid[0]
             results = list(pool.map(run, [chosen] * seeds, range(seeds)))
             translations[name, size, system] = [result["translations"] for result in results]

@@ -140,7 +140,21 @@ def test_all_ways_of_translating_agree(trained, tmp_path):
     assert greedy(model, batch) == translate(model, batch, num_beams=1)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@needs_gpu
+@pytest.mark.parametrize("source_input", ["own", "target"])
+def test_a_child_trains_on_a_gpu(source_input, task):
+    parent, batch = task
+    model = PTUForConditionalGeneration.from_source(parent, source_input=source_input)
+    torch.nn.Module.cuda(model).train()
+    model(**{name: rows.cuda() for name, rows in batch.items()}).loss.backward()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
+
+
+@needs_gpu
 @pytest.mark.parametrize("num_beams", [1, 4])
 def test_cpu_and_gpu_agree(num_beams, trained):
     model, batch = trained

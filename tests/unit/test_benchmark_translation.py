@@ -18,7 +18,6 @@ from datasets import Dataset
 from ptu_seq.data import TokenizerPair, TranslationDataset, train_vocabulary
 from ptu_seq.errors import UserError
 from ptu_seq.jobs import TUNING_SEED
-from ptu_seq.methods.translation import get_translation_method
 from ptu_seq.records import append_line, write_json
 from ptu_seq.translation.options import TranslationTrainingOptions
 from ptu_seq.translation.vocabularies import VocabularyOptions
@@ -307,10 +306,9 @@ def test_the_best_setting_is_chosen_on_validation_data(benchmark, peer, dataset,
     )
     assert {system: chosen for (_, _, system), chosen in settings.items()} == {
         system: max(
-            get_translation_method(method).grid[:2],
-            key=lambda setting: setting["hidden_dropout"] - setting["learning_rate"],
+            grid[:2], key=lambda setting: setting["hidden_dropout"] - setting["learning_rate"]
         )
-        for system, method in study.SETTINGS_OF.items()
+        for system, grid in study.GRIDS.items()
     }
     assert all(runs == [dataset.test["target"][:]] * 2 for runs in translations.values())
     tuning = [f for f in peer.folder.iterdir() if "0.3" in f.name]

@@ -114,11 +114,15 @@ def test_the_attention_of_the_first_line_with_text_is_drawn(
         (["--model", "MODEL", "--n_best", "9"], "--n_best is 9, but beam search keeps only"),
         (["--model", "MODEL", "--attention_plot", "a.pdf"], "a.pdf: accepted is a file that ends"),
         (["--model", "MODEL", "--attention_plot", "no/a.png"], "a.png: there is no folder no."),
+        (["--model", "MODEL", "--attention_plot", "FOLDER"], "folder.png is a folder; accepted"),
     ],
 )
-def test_mistakes_end_in_one_sentence(tiny_translator, stdin, capsys, words, message):
+def test_mistakes_end_in_one_sentence(tiny_translator, stdin, capsys, tmp_path, words, message):
     stdin(b"a\n")
-    words = [str(tiny_translator) if word == "MODEL" else word for word in words]
+    folder = tmp_path / "folder.png"
+    folder.mkdir()
+    known = {"MODEL": str(tiny_translator), "FOLDER": str(folder)}
+    words = [known.get(word, word) for word in words]
     assert cli.main(["translate", *words]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

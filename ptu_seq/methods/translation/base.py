@@ -127,11 +127,11 @@ def target_embeddings(model: PreTrainedModel) -> list[nn.Parameter]:
 def table_rates(model: PreTrainedModel, setting: Setting) -> list[tuple[list[nn.Parameter], float]]:
     """The tables of token vectors that have a learning rate of their own, each with it.
 
-    Where both languages share one table, it learns at the source's rate: it holds the new words.
+    A table that both languages share has none: it holds the new words and the known ones.
     """
-    source = list(model.get_input_embeddings().parameters())
-    shared = {id(parameter) for parameter in source}
-    target = [p for p in target_embeddings(model) if id(p) not in shared]
+    source, target = list(model.get_input_embeddings().parameters()), target_embeddings(model)
+    if {id(parameter) for parameter in source} & {id(parameter) for parameter in target}:
+        return []
     return [
         (table, setting[name])
         for name, table in zip(TABLE_RATES, (source, target), strict=True)

@@ -252,10 +252,10 @@ def test_ptu_has_its_options_and_a_rate_for_units(parent):
             assert found[id(parameter)] == expected.get(id(parameter), 0.5)
 
 
-TABLES = {
-    "none": [{"encoder.embedding"}, {"decoder.embedding", "decoder.output"}],
-    "decoder": [{"encoder.embedding"}, {"decoder.embedding"}],
-    "all": [{"encoder.embedding"}, set()],  # one table, which has the child's new words
+TABLES: dict[str, tuple[set[str], set[str]]] = {
+    "none": ({"encoder.embedding"}, {"decoder.embedding", "decoder.output"}),
+    "decoder": ({"encoder.embedding"}, {"decoder.embedding"}),
+    "all": (set(), set()),  # one table, with the new words and the known ones
 }
 
 

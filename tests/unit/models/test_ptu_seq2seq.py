@@ -266,6 +266,45 @@ def test_gates_are_reported_at_tokens(fed, level, make_parent, make_translations
     assert all(record["update"]["mean"] == 1 for record in statistics.as_records())
 
 
+def test_where_the_parent_knows_no_token_its_share_counts_as_none(
+    make_parent, mapping, make_translations
+):
+    model = PTUForConditionalGeneration.from_source(
+        make_parent(),
+        target={"vocab_size": 12, "decoder_vocab_size": 12},
+        encoder_mapping=mapping,
+        decoder_mapping=mapping,
+    ).eval()
+    seen: dict[str, PTUGates] = {}
+    batch = make_translations(12)
+    model.gates(on_gates=seen.__setitem__, **batch)
+    written = model.prepare_decoder_input_ids_from_labels(batch["labels"])
+    read = {
+        "encoder.embedding": batch["input_ids"][batch["attention_mask"].bool()],
+        "decoder.embedding": written[batch["labels"] != -100],
+    }
+    for site, tokens in read.items():
+        known = mapping[tokens] >= 0
+        assert known.any() and not known.all()
+        assert torch.equal((seen[site].update > 0).all(-1), known)
+
+
+def test_frozen_layers_leave_eval_mode_for_no_longer_than_gradients_pass(
+    make_parent, make_translations
+):
+    """On a GPU, cuDNN's backward asks for training mode; everything else in the parent sleeps."""
+    model = PTUForConditionalGeneration.from_source(make_parent(), source_input="target").train()
+    modes: list[bool] = []
+    for layer in model.source.network.modules():
+        if isinstance(layer, torch.nn.RNNBase):
+            layer.register_forward_hook(lambda layer, *_: modes.append(layer.training))
+    model(**make_translations()).loss.backward()
+    with torch.no_grad():
+        model(**make_translations())
+    assert modes == [True] * 4 + [False] * 4
+    assert not any(module.training for module in model.source.modules())
+
+
 def test_units_have_the_numbers_of_their_site(make_parent):
     biases = dict(zip(SITES, (0.0, -1.0, -2.0, -3.0, -4.0), strict=True))
     dropout = dict(zip(SITES, (0.5, 0.4, 0.3, 0.2, 0.1), strict=True))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ptu_seq.data import load_translation
 from ptu_seq.errors import UserError
 from ptu_seq.translation.corpora import Corpora, digest, label, load_corpora
 from tests.tiny import translations, write_dataset, write_translations
@@ -66,6 +67,11 @@ def test_a_hub_name_and_a_bundled_one_stay_as_they_are():
 
     assert label(Named("wmt16/tr-en")) == "wmt16/tr-en:tr-en"  # type: ignore[arg-type]
     assert label(Named("bible:tr-en")) == "bible:tr-en"  # type: ignore[arg-type]
+
+
+def test_verses_in_the_other_direction_are_called_so():
+    assert label(load_translation("bible:tl-en", "en", "tl")) == "bible:en-tl"
+    assert label(load_translation("bible:fr.o-en.k", target_lang="fr")) == "bible:en.k-fr.o"
 
 
 def test_the_parent_is_kept_from_every_childs_held_out_sentences(folders):

@@ -13,7 +13,7 @@ from ptu_seq.data import TokenizerPair
 from ptu_seq.errors import UserError
 from ptu_seq.models import PTUForConditionalGeneration
 from ptu_seq.translation.alignment import align, plot_alignment
-from ptu_seq.translation.inference import Translator, cut, translate
+from ptu_seq.translation.inference import Translator, translate
 
 LINES = ["c a b", "a", "b b a c d e f a b c d e f", "f e", "d d d", "e a b c"]
 
@@ -90,8 +90,6 @@ def test_a_long_line_is_cut_and_says_so(translator):
     assert (cut_.is_cut, short.is_cut) == (True, False)
     assert (cut_.tokens, short.tokens) == (5001, limit)
     assert cut_.text == short.text
-    assert cut([7, 8, 9, 3], 3) == [7, 8, 3]
-    assert cut([7, 3], 3) == [7, 3]
 
 
 def test_a_window_is_translated_before_the_next_is_read(translator):
