@@ -1,8 +1,9 @@
 """Transfers a translator from a pair of languages with many sentences to ones with few.
 
 A parent is trained once; then every method learns every child pair at every size from the same
-sentences, with the same step budget and early stopping, each with the best of at most four
-settings of its own (chosen on validation sentences). No English (or other shared) sentence of a
+pairs, with the same step budget and early stopping, each with the best of at most four settings of
+its own (chosen on validation sentences). (Pairs that are too long, counted in the tokens that a
+method reads, are left out; a line says how many.) No English (or other shared) sentence of a
 child's validation or test set is in the parent's training. See --output_dir for what is written.
 """
 

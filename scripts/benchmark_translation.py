@@ -18,9 +18,11 @@ on the same pairs, cut into the same tokens: from scratch, and warm-started (loa
 JoeyNMT parent, whose vocabulary it has to keep. The vocabulary is therefore joint; with another one
 (-- --vocabulary match) JoeyNMT reads the child in the parent's pieces and loses the pairs that are
 then longer than --max_length. All systems choose among as many settings on validation data;
-JoeyNMT's are those of scratch and fine_tune, as far as it has them. It trains for as many epochs as
-our networks may at most, and keeps the best of as many validations. BLEU is sacrebleu's, on
-detokenised text. What is finished is not done again. Flags after a double hyphen go to the recipe.
+JoeyNMT's are those of scratch, and for the warm start learning rates and dropouts around those of
+fine_tune. It trains for as many epochs as our networks may at most, with a learning rate of the
+same mean, and keeps the best of as many validations (ours average the weights of three). BLEU is
+sacrebleu's, on detokenised text. What is finished is not done again. Flags after a double hyphen go
+to the recipe.
 
     python scripts/benchmark_translation.py speed --output speed.json
     python scripts/benchmark_translation.py quality --sizes 1000 5000 --output quality.json
