@@ -16,8 +16,9 @@ class FineTune(TranslationMethod):
     """
 
     name = "fine_tune"
-    #: The first for some hundred or a thousand pairs, the second for more; then the same without
-    #: rates of their own for the tables.
+    #: The first for some hundred or a thousand pairs, the second for more; the third, of one high
+    #: rate, for children with more to learn than the source language's words; then for larger
+    #: networks.
     grid: ClassVar[tuple[Setting, ...]] = (
         {
             "learning_rate": 4e-3,
@@ -34,12 +35,7 @@ class FineTune(TranslationMethod):
             "embedding_dropout": 0.3,
             "hidden_dropout": 0.3,
         },
-        {
-            "learning_rate": 4e-3,
-            "embedding_dropout": 0.3,
-            "hidden_dropout": 0.5,
-            "word_dropout": 0.1,
-        },
+        {"learning_rate": 8e-3, "embedding_dropout": 0.3, "hidden_dropout": 0.3},
         {"learning_rate": 2e-3, "embedding_dropout": 0.3, "hidden_dropout": 0.3},
     )
 

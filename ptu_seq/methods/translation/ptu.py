@@ -22,9 +22,9 @@ class PTUTransfer(TranslationMethod):
     The child starts from the parent's weights (`init` "source"; "random" is there for settings of
     one's own). In training the update gates of randomly drawn neurons are forced open or shut
     (`gate_dropout`), so that each neuron has to serve with the parent's weights and with the
-    child's, and what few sentences teach the child stays near what the parent knew. The first two
-    settings are for small networks and budgets of some hundred steps, the second of them for some
-    thousand pairs; the others are for larger networks.
+    child's, and what few sentences teach the child stays near what the parent knew. The settings
+    are in the order of :class:`~ptu_seq.methods.translation.fine_tune.FineTune`'s: for a thousand
+    pairs or fewer, for more, for children with more to learn, and for larger networks.
     """
 
     name = "ptu"
@@ -56,14 +56,13 @@ class PTUTransfer(TranslationMethod):
         },
         {
             "init": "source",
-            "learning_rate": 4e-3,
-            "unit_learning_rate": 1e-3,
-            "bias_learning_rate": 4e-3,
+            "learning_rate": 1.6e-2,
+            "unit_learning_rate": 4e-3,
+            "bias_learning_rate": 8e-3,
             "update_bias": 0.0,
-            "gate_dropout": 0.5,
+            "gate_dropout": 0.2,
             "embedding_dropout": 0.3,
-            "hidden_dropout": 0.5,
-            "word_dropout": 0.1,
+            "hidden_dropout": 0.3,
         },
         {
             "init": "source",
