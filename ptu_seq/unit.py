@@ -7,7 +7,7 @@ the equations here are this project's reconstruction of it.
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, get_args, overload
+from typing import ClassVar, Literal, NamedTuple, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +75,9 @@ class PTU(nn.Module):
         >>> h.shape, gates.update.shape
         (torch.Size([2, 5, 4]), torch.Size([2, 5, 4]))
     """
+
+    #: Which axis of an activation holds its features.
+    feature_axis: ClassVar[int] = -1
 
     def __init__(
         self,
@@ -150,10 +153,7 @@ class PTU(nn.Module):
         Raises:
             ValueError: for any other state.
         """
-        if state not in get_args(Pin):
-            raise ValueError(
-                f"PTU: cannot pin to {state!r}; accepted are {', '.join(get_args(Pin))}."
-            )
+        check_pin(state)
         self.pinned = state
         return self
 
@@ -174,19 +174,23 @@ class PTU(nn.Module):
         self, s: Tensor, t: Tensor, return_gates: bool = False
     ) -> Tensor | tuple[Tensor, PTUGates]:
         """The mixed activation, and with `return_gates` both gates beside it."""
-        self._check(s, t)
-        if self.pinned == "target":
-            h, gates = t, PTUGates(torch.zeros_like(t), torch.zeros_like(t))
-        elif self.pinned == "frozen":
-            h = self.projection(s).to(t.dtype)
-            gates = PTUGates(torch.zeros_like(t), torch.ones_like(t))
-        elif self.pinned == "adapted":
-            _, products = self.source_products(s)
-            h = self._activate(products.chunk(3, dim=-1)[2]).to(t.dtype)
-            gates = PTUGates(torch.ones_like(t), torch.ones_like(t))
-        else:
+        self.check(s, t)
+        if self.pinned is None:
             h, gates = self.mix(*self.source_products(s), t)
+        else:
+            h, gates = self.at(self.pinned, s, t)
         return (h, gates) if return_gates else h
+
+    def at(self, state: Pin, s: Tensor, t: Tensor) -> tuple[Tensor, PTUGates]:
+        """The activation and the gates of a unit that is pinned to `state`."""
+        zero, one = torch.zeros_like(t), torch.ones_like(t)
+        if state == "target":
+            return t, PTUGates(zero, zero)
+        if state == "frozen":
+            return self._project(s).to(t.dtype), PTUGates(zero, one)
+        _, products = self.source_products(s)
+        candidate = products.chunk(3, dim=self.feature_axis)[2]
+        return self._activate(candidate).to(t.dtype), PTUGates(one, one)
 
     def source_products(self, s: Tensor) -> tuple[Tensor, Tensor]:
         """What depends on the source alone: computed once for a whole sequence.
@@ -198,8 +202,8 @@ class PTU(nn.Module):
             The projected source `(..., target_size)` and its share of both gates and the
             candidate `(..., 3 * target_size)`, biases included.
         """
-        s = self.projection(s)
-        return s, F.linear(s, self.weight_source, self.bias)
+        s = self._project(s)
+        return s, self._product(s, self.weight_source, self.bias)
 
     def mix(self, s: Tensor, products: Tensor, t: Tensor) -> tuple[Tensor, PTUGates]:
         """Gates `t` with a source prepared by :meth:`source_products`; ignores pins.
@@ -207,24 +211,47 @@ class PTU(nn.Module):
         Both interpolations are written as `lerp`, which returns exactly `a` where `a == b`: with
         an identity candidate and equal twins the result is the source's activation to the bit.
         """
-        size = self.target_size
-        source_gates, candidate = products.split((2 * size, size), dim=-1)
-        gates = torch.sigmoid(source_gates + F.linear(t, self.weight_target)).to(t.dtype)
-        fine_tune, update = gates.chunk(2, dim=-1)
+        source_gates, candidate = self.split(products)
+        gates = torch.sigmoid(self.gate_logits(source_gates, t)).to(t.dtype)
+        fine_tune, update = gates.chunk(2, dim=self.feature_axis)
         if self.training and self.gate_dropout > 0:
             draw = torch.rand_like(update)
             forced = (draw < self.gate_dropout / 2).to(update.dtype)
             update = torch.where(draw < self.gate_dropout, forced, update)
-        s = s.to(t.dtype)
-        retuned = torch.lerp(s, self._activate(candidate).to(t.dtype), fine_tune)
+        retuned = self.retune(s, candidate, fine_tune)
         return torch.lerp(t, retuned, update), PTUGates(fine_tune, update)
+
+    def split(self, products: Tensor) -> tuple[Tensor, Tensor]:
+        """The source's share of both gates, and what the candidate is the activation of."""
+        size = self.target_size
+        gates, candidate = products.split((2 * size, size), dim=self.feature_axis)
+        return gates, candidate
+
+    def gate_logits(self, source_gates: Tensor, t: Tensor) -> Tensor:
+        """What both gates are the sigmoids of: fine-tune gate, then update gate."""
+        return source_gates + self._product(t, self.weight_target)
+
+    def retune(self, s: Tensor, candidate: Tensor, fine_tune: Tensor) -> Tensor:
+        """`s' = (1 - f) * s + f * candidate(s)`, of a projected source, in the gates' type."""
+        dtype = fine_tune.dtype
+        return torch.lerp(s.to(dtype), self._activate(candidate).to(dtype), fine_tune)
 
     def _activate(self, x: Tensor) -> Tensor:
         if self.candidate == "tanh":
             return torch.tanh(x)
         return torch.relu(x) if self.candidate == "relu" else x
 
-    def _check(self, s: Tensor, t: Tensor) -> None:
+    def _project(self, s: Tensor) -> Tensor:
+        if isinstance(self.projection, nn.Linear):
+            return self._product(s, self.projection.weight, self.projection.bias)
+        return s
+
+    def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The products of a linear layer along the axis of features."""
+        return F.linear(x, weight, bias)
+
+    def check(self, s: Tensor, t: Tensor) -> None:
+        """Raises ValueError if the unit was not made for activations of these shapes."""
         for name, x, size in (("source", s, self.source_size), ("target", t, self.target_size)):
             if x.shape[-1] != size:
                 raise ValueError(
@@ -241,3 +268,9 @@ class PTU(nn.Module):
         """Sizes, candidate and pin, for `print(unit)`."""
         pinned = f", pinned={self.pinned!r}" if self.pinned else ""
         return f"{self.source_size}, {self.target_size}, candidate={self.candidate!r}{pinned}"
+
+
+def check_pin(state: Pin) -> None:
+    """Raises ValueError if there is no such state."""
+    if state not in get_args(Pin):
+        raise ValueError(f"PTU: cannot pin to {state!r}; accepted are {', '.join(get_args(Pin))}.")
