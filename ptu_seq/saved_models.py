@@ -14,6 +14,12 @@ from ptu_seq.errors import UserError
 
 Tokenizer = TypeVar("Tokenizer")
 
+#: What transformers and safetensors raise for damaged files.
+_CANNOT_LOAD = (
+    *(OSError, ValueError, TypeError, AttributeError, RuntimeError, KeyError, ImportError),
+    SafetensorError,
+)
+
 
 def load_model(
     name: str,
@@ -43,7 +49,7 @@ def load_model(
             name, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
         tokenizer = load_tokenizer(name)
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+    except _CANNOT_LOAD as error:
         what = "not a" if Path(name).is_dir() else "neither a folder nor a hub's"
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise UserError(f"{flag} {name}: {what} {kind} that can be loaded ({reason}).") from error

@@ -6,6 +6,7 @@ matplotlib is imported where a figure is made, and its global state (pyplot) is 
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +113,7 @@ def plot_alignment(alignment: Alignment, path: str | Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    style: dict[str, Any] = {"fontsize": 8, "color": INK, "parse_math": False}
     rows, columns = len(alignment.source_tokens), len(alignment.target_tokens)
     gates = alignment.update_gates
     heights = [rows, *([len(gates)] if gates else [])]
@@ -127,15 +129,17 @@ def plot_alignment(alignment: Alignment, path: str | Path) -> Path:
         panels.append(("update gate", np.stack(list(gates.values())), tuple(gates), "Oranges"))
     for ax, (title, values, names, colours) in zip(axes, panels, strict=True):
         image = ax.imshow(values, aspect="auto", cmap=colours, vmin=0, vmax=1)
-        ax.set_yticks(range(len(names)), names, fontsize=8, color=INK)
+        ax.set_yticks(range(len(names)), names, **style)
         ax.set_title(title, loc="left", fontsize=9, color=MUTED)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         figure.colorbar(image, ax=ax, ticks=[0, 1], pad=0.01, aspect=8)
     axes[0].tick_params(labelbottom=not gates)
-    axes[-1].set_xticks(range(columns), alignment.target_tokens, rotation=90, fontsize=8, color=INK)
+    axes[-1].set_xticks(range(columns), alignment.target_tokens, rotation=90, **style)
     try:
-        figure.savefig(path, dpi=DPI, format="png")
+        with warnings.catch_warnings():  # of characters that the font lacks
+            warnings.filterwarnings("ignore", message="Glyph")
+            figure.savefig(path, dpi=DPI, format="png")
     except OSError as error:
         raise UserError(
             f"--attention_plot {path}: the figure cannot be written: {error.strerror}."

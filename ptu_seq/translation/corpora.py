@@ -91,11 +91,20 @@ def label(dataset: TranslationDataset) -> str:
     """What tables call a data set: its name and its languages, in the direction of translation."""
     if dataset.name.startswith(_SPEAKING):
         first, _, second = dataset.name.removeprefix(_SPEAKING).partition("-")
-        is_forth = first.partition(".")[0] == dataset.source_lang
-        return dataset.name if is_forth else f"{_SPEAKING}{second}-{first}"
+        return dataset.name if _is_forth(dataset, first, second) else f"{_SPEAKING}{second}-{first}"
     path = Path(dataset.name).expanduser()
     name = path.resolve().name if path.exists() else dataset.name
     return f"{name}:{dataset.source_lang}-{dataset.target_lang}"
+
+
+def _is_forth(dataset: TranslationDataset, first: str, second: str) -> bool:
+    """Whether the languages of a name are in the direction of translation."""
+    source, target = dataset.source_lang, dataset.target_lang
+    if source == first or target == second:
+        return True
+    if source == second or target == first:  # two versions of a language: en.4 is not en.3
+        return False
+    return first.partition(".")[0] == source
 
 
 def digest(dataset: TranslationDataset) -> str:

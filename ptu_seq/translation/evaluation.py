@@ -92,6 +92,13 @@ def corpus_score(
     return float(_make(metric).corpus_score(translations, [references]).score)
 
 
+def signature_of(metric: MetricName) -> str:
+    """A metric's signature, for texts with one reference each."""
+    scorer = _make(metric)
+    scorer.corpus_score(["a"], [["a"]])  # from which it learns the number of references
+    return str(scorer.get_signature())
+
+
 def compare_translations(
     references: Sequence[str],
     translations: Sequence[str],

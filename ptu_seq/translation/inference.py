@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -91,9 +92,15 @@ class Translator:
         Raises:
             UserError: if there is no such folder, or it holds no trained translator.
         """
+        if not Path(name).exists():  # its vocabularies have a form that no hub knows
+            raise UserError(f"{flag} {name}: there is no such folder.")
         model, tokenizers = load_model(
             name, AutoModelForSeq2SeqLM, TokenizerPair.load, "translation model", flag
         )
+        config = getattr(model, "target_config", None)
+        if config is not None:
+            _check_size(name, flag, "source", len(tokenizers.source), config.vocab_size)
+            _check_size(name, flag, "target", len(tokenizers.target), config.target_vocab_size)
         return cls(model, tokenizers)
 
     @property
@@ -153,7 +160,8 @@ def translate(
         A translation of each sentence.
 
     Raises:
-        UserError: for a number below 1, or more translations than hypotheses.
+        UserError: for a number below 1, or more translations than hypotheses; and what reading the
+            sentences raises, once those before have been translated.
     """
     numbers = {"beam_size": beam_size, "n_best": n_best, "batch_size": batch_size}
     for name, number in {**numbers, "window": window, "max_length": max_length}.items():
@@ -181,10 +189,27 @@ def translate(
     return _stream(search, iter(sentences), batch_size, window or WINDOW_BATCHES * batch_size)
 
 
+def _check_size(name: str, flag: str, side: str, tokens: int, size: int) -> None:
+    if tokens != size:
+        raise UserError(
+            f"{flag} {name}: the {side} vocabulary has {tokens} tokens and the network {size}, so "
+            "they do not belong together."
+        )
+
+
 def _stream(
     search: _Search, sentences: Iterator[str], batch_size: int, window: int
 ) -> Iterator[Translation]:
-    while texts := list(itertools.islice(sentences, window)):
+    broken: UserError | None = None
+    while broken is None:
+        texts: list[str] = []
+        try:
+            for text in itertools.islice(sentences, window):
+                texts.append(text)
+        except UserError as error:  # a line that cannot be read: those before it are translated
+            broken = error
+        if not texts:
+            break
         encoded = search.encode(texts)
         done = {i: search.nothing(texts[i]) for i, ids in enumerate(encoded) if not ids}
         rows = [i for i in range(len(texts)) if i not in done]
@@ -193,6 +218,8 @@ def _stream(
             translations = search([texts[i] for i in batch], [encoded[i] for i in batch])
             done.update(zip(batch, translations, strict=True))
         yield from (done[i] for i in range(len(texts)))
+    if broken is not None:
+        raise broken
 
 
 def _batches(
@@ -221,7 +248,11 @@ class _Search:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """All tokens of each sentence, none where there is no text."""
         encoded = self.tokenizers.encode_source(texts)
-        return [ids if text.strip() else [] for text, ids in zip(texts, encoded, strict=True)]
+        # Invisible characters leave the end token alone.
+        return [
+            ids if text.strip() and len(ids) > 1 else []
+            for text, ids in zip(texts, encoded, strict=True)
+        ]
 
     def limit(self, ids: list[int]) -> int:
         """Tokens of a sentence's translation at most."""

@@ -52,7 +52,8 @@ class VocabularyOptions(Checked):
         default="match",
         metadata={
             "help": "child's vocabulary where its language is not the parent's: joint (one for "
-            "all), match (shared pieces keep their vectors) or random (random ones of the parent)"
+            "all, made of all their training text whatever the sizes), match (shared pieces keep "
+            "their vectors) or random (random ones of the parent)"
         },
     )
     vocab_size: Annotated[int, Range(300)] = field(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from ptu_seq import cli
-from ptu_seq.data import TokenizerPair
+from ptu_seq.data import TokenizerPair, train_vocabulary
 from ptu_seq.models import PTUForConditionalGeneration, RNNForConditionalGeneration
 from ptu_seq.translation.alignment import Alignment
 from ptu_seq.translation.inference import Translation, Translator, translate
@@ -110,6 +112,7 @@ def test_the_attention_of_the_first_line_with_text_is_drawn(
     ("words", "message"),
     [
         (["--model", "absent/model/here"], "absent/model/here: there is no such folder."),
+        (["--model", "my_model"], "my_model: there is no such folder."),  # no hub is asked
         (["--model", "MODEL", "absent.txt"], "INPUT absent.txt: cannot be read: No such file"),
         (["--model", "MODEL", "--n_best", "9"], "--n_best is 9, but beam search keeps only"),
         (["--model", "MODEL", "--attention_plot", "a.pdf"], "a.pdf: accepted is a file that ends"),
@@ -137,6 +140,56 @@ def test_invalid_utf8_is_named_after_the_lines_before_it(tiny_translator, stdin,
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 2
     assert "stdin, line 3, byte 4 of the line: not UTF-8 (0xe9)" in captured.err
+
+
+def test_lines_before_an_invalid_one_are_translated(tiny_translator, tmp_path, capsys):
+    """Though a file is read in windows of many lines."""
+    (tmp_path / "lines.txt").write_bytes(b"a\nb\n\xff\na\n")
+    words = ["translate", "--model", str(tiny_translator), str(tmp_path / "lines.txt")]
+    assert cli.main(words) == 2
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 2
+    assert "line 3" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda config: config.update(vocab_size="abc"), "not a translation model that can be"),
+        (lambda config: config.update(vocab_size=None), "not a translation model that can be"),
+    ],
+)
+def test_a_damaged_configuration_is_told(tiny_translator, tmp_path, capsys, break_it, message):
+    folder = shutil.copytree(tiny_translator, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    break_it(config)
+    (folder / "config.json").write_text(json.dumps(config))
+    assert cli.main(["translate", "--model", str(folder)]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_the_vocabulary_of_another_model_is_told(tiny_translator, tmp_path, capsys, side):
+    other = train_vocabulary(["x y z"] * 9, 8, model_type="bpe", byte_fallback=False)
+    own = TokenizerPair.load(tiny_translator)
+    pair = (other, own.target) if side == "source" else (own.source, other)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("config.json", "generation_config.json", "model.safetensors"):
+        shutil.copy(tiny_translator / name, folder)
+    TokenizerPair(*pair).save(folder)
+    assert cli.main(["translate", "--model", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert (
+        f"the {side} vocabulary has {len(other)} tokens and the network {len(own.source)}" in error
+    )
+
+
+def test_invisible_characters_are_no_text(tiny_translator, stdin, capsys):
+    stdin("\u200b\na\n".encode())
+    assert cli.main(["translate", "--model", str(tiny_translator), "--scores"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "\t" and lines[1] != "\t"
 
 
 def test_line_ends_in_a_translation_do_not_move_the_next(tiny_translator):

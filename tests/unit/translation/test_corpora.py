@@ -74,6 +74,15 @@ def test_verses_in_the_other_direction_are_called_so():
     assert label(load_translation("bible:fr.o-en.k", target_lang="fr")) == "bible:en.k-fr.o"
 
 
+@pytest.mark.parametrize("name", ["bible:en.3-en.4", "bible:en-en.3"])
+def test_two_versions_of_a_language_keep_their_direction(name):
+    loaded = load_translation(name)
+    assert label(loaded) == name
+    turned = load_translation(name, loaded.target_lang, loaded.source_lang)
+    first, _, second = name.removeprefix("bible:").partition("-")
+    assert label(turned) == f"bible:{second}-{first}"
+
+
 def test_the_parent_is_kept_from_every_childs_held_out_sentences(folders):
     rows = []
     for name, split in (("child", "test"), ("other", "validation")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import BartConfig, BartForConditionalGeneration
@@ -12,7 +13,7 @@ from transformers import BartConfig, BartForConditionalGeneration
 from ptu_seq.data import TokenizerPair
 from ptu_seq.errors import UserError
 from ptu_seq.models import PTUForConditionalGeneration
-from ptu_seq.translation.alignment import align, plot_alignment
+from ptu_seq.translation.alignment import Alignment, align, plot_alignment
 from ptu_seq.translation.inference import Translator, translate
 
 LINES = ["c a b", "a", "b b a c d e f a b c d e f", "f e", "d d d", "e a b c"]
@@ -158,6 +159,14 @@ def test_the_alignment_has_the_models_attention(translator, tmp_path):
     assert found.update_gates == {}
     path = plot_alignment(found, tmp_path / "plain.png")
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_tokens_are_no_formulas_and_may_lack_in_the_font(tmp_path, recwarn):
+    tokens = ("$_$", "$5", "▁日本", "</s>")
+    weights = np.full((4, 4), 0.25)
+    plot_alignment(Alignment(tokens, tokens, weights, {}), tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
 @pytest.mark.parametrize(("pinned", "gate"), [("target", 0), ("frozen", 1)])

@@ -102,7 +102,7 @@ def test_a_parent_is_kept_with_its_vocabularies_and_scores(workshop, capsys):
     assert model.config.tie_embeddings == "decoder"
     note = read_json(folder / "parent.json")
     assert note["languages"] == ["fr", "en"]
-    assert set(note["test_scores"]) == {"bleu", "chrf", "ter"}
+    assert set(note["test_scores"]) == {"bleu", "chrf"}
 
 
 def test_a_joint_parent_ties_all_embeddings(workshop):
