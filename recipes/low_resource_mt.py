@@ -55,7 +55,7 @@ class StudyArguments(Checked):
         default="quick",
         metadata={
             "help": "defaults from recipes/configs: quick (minutes), comparison (README's table, "
-            "an hour for three children) or paper (large)"
+            "one to three hours for three children) or paper (large)"
         },
     )
     source_dataset: str = field(

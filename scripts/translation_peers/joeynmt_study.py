@@ -23,9 +23,9 @@ from ptu_seq.translation.vocabularies import VocabularyOptions, scratch_vocabula
 
 SCRATCH, WARM = "JoeyNMT scratch", "JoeyNMT warm start"
 
-#: The settings that each of JoeyNMT's ways tries: those of our method, as far as JoeyNMT has them.
-#: Of fine_tune's, which differ in rates for the tables of token vectors too, what remains after
-#: that, and more learning rates, so that it has as many.
+#: The settings that each of JoeyNMT's ways tries: from scratch those of our method. For the warm
+#: start two learning rates and dropouts of `fine_tune`, which differ there in rates for the tables
+#: of token vectors too (JoeyNMT has one rate for all), and further learning rates.
 GRIDS: dict[str, tuple[Setting, ...]] = {
     SCRATCH: get_translation_method("scratch").grid,
     WARM: tuple(

@@ -27,7 +27,7 @@ from ptu_seq.errors import UserError
 from ptu_seq.jobs import Setting, Size
 from ptu_seq.records import read_json, read_lines
 from ptu_seq.translation.corpora import load_corpora
-from ptu_seq.translation.evaluation import compare_runs, score_translations
+from ptu_seq.translation.evaluation import compare_runs, corpus_score, signature_of
 
 #: Our methods, and what each is compared with.
 AGAINST = {"scratch": SCRATCH, "ptu": WARM}
@@ -126,13 +126,11 @@ def score(options: QualityOptions, python: Path) -> dict[str, Any]:
     translations |= theirs
     settings |= their_settings
     references = {name: child.test["target"][:] for name, child in corpora.children.items()}
-    signature = ""
     cells, comparisons = [], []
     for key, runs in sorted(translations.items(), key=lambda item: _order(item[0])):
         target, size, system = key
-        scores = [score_translations(run, references[target]) for run in runs]
-        signature = scores[0].signatures["bleu"]
-        cells.append(Cell(*key, [score.bleu for score in scores], settings[key]))
+        scores = [corpus_score("bleu", run, references[target]) for run in runs]
+        cells.append(Cell(*key, scores, settings[key]))
         if system in AGAINST:
             other = translations[target, size, AGAINST[system]]
             comparison = compare_runs(references[target], runs, other)
@@ -141,7 +139,7 @@ def score(options: QualityOptions, python: Path) -> dict[str, Any]:
     return {
         "cells": [{**asdict(cell), "mean": cell.mean} for cell in cells],
         "comparisons": comparisons,
-        "signature": signature,
+        "signature": signature_of("bleu"),
     }
 
 

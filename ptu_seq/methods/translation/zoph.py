@@ -45,6 +45,6 @@ class Zoph(FineTune):
         return child
 
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
-        """All that is not frozen, at one rate."""
+        """All that is not frozen; the source language's table at a rate of its own."""
         groups = super().parameter_groups(model, setting)
         return without_decay(cast(RNNForConditionalGeneration, model), groups)
