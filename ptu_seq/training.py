@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
@@ -124,7 +125,7 @@ def train(
     seed: int,
     progress: bool = False,
 ) -> Trained:
-    """Trains a model and leaves the weights of its best validation score in it.
+    """Trains a classifier of texts and leaves the weights of its best validation score in it.
 
     Args:
         model: the model; any with `input_ids`, `attention_mask`, `labels`.
@@ -138,17 +139,59 @@ def train(
         seed: orders the batches and draws the dropout; the weights' seed is the caller's affair.
         progress: whether to show a progress bar.
     """
+    return fit(
+        model,
+        parameter_groups,
+        training,
+        validation,
+        options,
+        collate=partial(pad, pad_token_id=int(tokenizer.pad_token_id)),
+        sampling="group_by_length",
+        folder=folder,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def fit(
+    model: PreTrainedModel,
+    parameter_groups: Sequence[Mapping[str, Any]],
+    training: Dataset[Any],
+    validation: Dataset[Any],
+    options: TrainingOptions,
+    *,
+    collate: Callable[[list[Any]], dict[str, Any]],
+    sampling: Literal["random", "group_by_length"],
+    folder: Path,
+    seed: int,
+    progress: bool = False,
+) -> Trained:
+    """Trains any classifier, whatever its examples are: see :func:`train`.
+
+    Args:
+        model: the model, with `labels` among its arguments.
+        parameter_groups: see :func:`train`, as all that is not explained here.
+        training: examples to learn from, with a length.
+        validation: examples that decide when to stop and which weights to keep.
+        options: batch size, step budget and so on.
+        collate: makes a batch of examples.
+        sampling: how transformers' Trainer draws them.
+        folder: holds the checkpoint while training lasts.
+        seed: orders the batches and draws the dropout.
+        progress: whether to show a progress bar.
+    """
     quiet_transformers()
+    steps = options.steps(len(cast(Sized, training)))
     arguments = TrainingArguments(
         per_device_train_batch_size=options.batch_size // options.gradient_accumulation_steps,
         per_device_eval_batch_size=EVALUATION_BATCH,
         lr_scheduler_type="linear",
-        train_sampling_strategy="group_by_length",
+        train_sampling_strategy=sampling,
         save_strategy="best",
         save_total_limit=1,
         save_only_model=True,
         load_best_model_at_end=True,
-        **common_arguments(options, steps=options.steps(len(training)), folder=folder, seed=seed),
+        **common_arguments(options, steps=steps, folder=folder, seed=seed),
     )
     one_device(arguments)
     trainer = Trainer(
@@ -156,7 +199,7 @@ def train(
         args=arguments,
         train_dataset=training,
         eval_dataset=validation,
-        data_collator=partial(pad, pad_token_id=int(tokenizer.pad_token_id)),
+        data_collator=collate,
         compute_metrics=_score,
         optimizers=(make_optimizer(parameter_groups, options.weight_decay), None),
         callbacks=[

@@ -2,6 +2,7 @@
 
 from transformers import (
     AutoConfig,
+    AutoModelForImageClassification,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
 )
@@ -11,8 +12,11 @@ from ptu_seq.models.config import PTUConfig, RNNConfig
 from ptu_seq.models.copy_parent import copy_parent
 from ptu_seq.models.ptu_classifier import PTUForSequenceClassification
 from ptu_seq.models.ptu_seq2seq import PTUForConditionalGeneration
+from ptu_seq.models.ptu_vision import PTUForImageClassification
 from ptu_seq.models.seq2seq import RNNForConditionalGeneration
 from ptu_seq.models.seq2seq_config import PTUSeq2SeqConfig, Seq2SeqConfig
+from ptu_seq.models.vision import CNNForImageClassification
+from ptu_seq.models.vision_config import CNNConfig, PTUVisionConfig
 
 AutoConfig.register(RNNConfig.model_type, RNNConfig)
 AutoConfig.register(PTUConfig.model_type, PTUConfig)
@@ -24,11 +28,20 @@ AutoConfig.register(PTUSeq2SeqConfig.model_type, PTUSeq2SeqConfig)
 AutoModelForSeq2SeqLM.register(Seq2SeqConfig, RNNForConditionalGeneration)
 AutoModelForSeq2SeqLM.register(PTUSeq2SeqConfig, PTUForConditionalGeneration)
 
+AutoConfig.register(CNNConfig.model_type, CNNConfig)
+AutoConfig.register(PTUVisionConfig.model_type, PTUVisionConfig)
+AutoModelForImageClassification.register(CNNConfig, CNNForImageClassification)
+AutoModelForImageClassification.register(PTUVisionConfig, PTUForImageClassification)
+
 __all__ = [
+    "CNNConfig",
+    "CNNForImageClassification",
     "PTUConfig",
     "PTUForConditionalGeneration",
+    "PTUForImageClassification",
     "PTUForSequenceClassification",
     "PTUSeq2SeqConfig",
+    "PTUVisionConfig",
     "RNNConfig",
     "RNNForConditionalGeneration",
     "RNNForSequenceClassification",

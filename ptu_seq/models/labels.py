@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-
-from ptu_seq.models.classifier import RNNForSequenceClassification
-from ptu_seq.models.config import LabelledConfig
+from transformers import PreTrainedConfig, PreTrainedModel
 
 
 @torch.no_grad()
 def copy_classifier(
-    source: RNNForSequenceClassification, classifier: nn.Linear, config: LabelledConfig
+    source: PreTrainedModel, classifier: nn.Linear, config: PreTrainedConfig
 ) -> bool:
     """Starts a classifier from the source's where both tasks have the same named labels.
 
@@ -23,12 +21,46 @@ def copy_classifier(
     Returns:
         Whether the labels and sizes agree, so that the weights were copied.
     """
-    theirs, ours = source.config.label_names, config.label_names
-    named = not any(label.startswith("LABEL_") for label in ours)
-    same = named and len(set(ours)) == len(ours) and sorted(theirs) == sorted(ours)
-    if not same or source.classifier.weight.shape != classifier.weight.shape:
+    head = linear_head(source)
+    theirs, ours = label_names(source.config), label_names(config)
+    same = are_named(ours) and len(set(ours)) == len(ours) and sorted(theirs) == sorted(ours)
+    if not same or head.weight.shape != classifier.weight.shape:
         return False
     rows = [theirs.index(label) for label in ours]
-    classifier.weight.copy_(source.classifier.weight[rows])
-    classifier.bias.copy_(source.classifier.bias[rows])
+    classifier.weight.copy_(head.weight[rows])
+    if head.bias is not None and classifier.bias is not None:
+        classifier.bias.copy_(head.bias[rows])
     return True
+
+
+def linear_head(network: PreTrainedModel) -> nn.Linear:
+    """The linear layer that makes a network's logits: its `classifier`, or the last one in that.
+
+    Raises:
+        ValueError: if there is none.
+
+    Example:
+        >>> from transformers import ResNetConfig, ResNetForImageClassification
+        >>> config = ResNetConfig(hidden_sizes=[4, 8], depths=[1, 1], layer_type="basic")
+        >>> linear_head(ResNetForImageClassification(config))
+        Linear(in_features=8, out_features=2, bias=True)
+    """
+    layers = [
+        module
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and f"{name}.".startswith("classifier.")
+    ]
+    if not layers:
+        raise ValueError(f"{type(network).__name__} has no linear layer in a `classifier`.")
+    return layers[-1]
+
+
+def label_names(config: PreTrainedConfig) -> list[str]:
+    """The labels, in the order of the logits."""
+    names = {int(i): str(label) for i, label in (config.id2label or {}).items()}
+    return [names[i] for i in sorted(names)]
+
+
+def are_named(labels: list[str]) -> bool:
+    """Whether labels have names, so that they say what they mean; transformers fills in LABEL_0."""
+    return not any(label.startswith("LABEL_") for label in labels)

@@ -7,21 +7,23 @@ import os
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from ptu_seq.models.config import LabelledConfig
 from ptu_seq.models.safetensors_model import SafetensorsModel
 from ptu_seq.source import FrozenSource, content_hash
 
-Network = TypeVar("Network", bound=SafetensorsModel)
+Network = TypeVar("Network", bound=PreTrainedModel)
 #: A source network, or the folder or hub name to load it from.
-GivenSource = SafetensorsModel | str | os.PathLike[str]
+GivenSource = PreTrainedModel | str | os.PathLike[str]
 
 
-def describe_source(network: SafetensorsModel) -> dict[str, Any]:
+def describe_source(network: PreTrainedModel) -> dict[str, Any]:
     """The fields of a configuration that tell of a source: shape, labels, type and hash."""
-    described = {**network.config.shape, "dtype": str(network.dtype).removeprefix("torch.")}
-    if isinstance(network.config, LabelledConfig):
-        labels = enumerate(network.config.label_names)
+    config: Any = network.config
+    described = {**config.shape, "dtype": str(network.dtype).removeprefix("torch.")}
+    if isinstance(config, LabelledConfig):
+        labels = enumerate(config.label_names)
         described["id2label"] = {str(i): label for i, label in labels}  # as in JSON
     return {"source_network": described, "source_hash": content_hash(network)}
 
@@ -35,7 +37,7 @@ class ModelWithSource(SafetensorsModel, Generic[Network]):
     `include_source`.
     """
 
-    source_class: ClassVar[type[SafetensorsModel]]
+    source_class: ClassVar[Any]  # whose from_pretrained loads one
     config: Any
     source: FrozenSource[Network]
 
@@ -67,7 +69,7 @@ class ModelWithSource(SafetensorsModel, Generic[Network]):
             weights = self.state_dict() if state_dict is None else state_dict
             state_dict = {name: w for name, w in weights.items() if not name.startswith("source.")}
         elif self._source_was_cast():
-            config.update(describe_source(self.source.network))
+            config.update(self._describe_source())
         self.config = config  # it describes the folder, not this object
         try:
             super().save_pretrained(save_directory, state_dict=state_dict, **kwargs)
@@ -109,6 +111,10 @@ class ModelWithSource(SafetensorsModel, Generic[Network]):
         self.source.requires_grad_(False)
         return self
 
+    def _describe_source(self) -> dict[str, Any]:
+        """What the configuration says of the source's network as it is now."""
+        return describe_source(self.source.network)
+
     def _receive_source(self, given: GivenSource | None, name: str) -> None:
         if given is None and not self.config.include_source:
             raise ValueError(
@@ -119,12 +125,14 @@ class ModelWithSource(SafetensorsModel, Generic[Network]):
             if not self._source_was_cast():  # else the hash cannot be compared
                 self._verify(self.source.network, f"{name} holds")
             return
-        if not isinstance(given, SafetensorsModel):
-            given = self.source_class.from_pretrained(given)
-        self._verify(given, f"{name} was given")
-        self.source.network.load_state_dict(given.state_dict())
+        if isinstance(given, PreTrainedModel):
+            network = given
+        else:
+            network = self.source_class.from_pretrained(given, use_safetensors=True)
+        self._verify(network, f"{name} was given")
+        self.source.network.load_state_dict(network.state_dict())
 
-    def _verify(self, network: SafetensorsModel, what: str) -> None:
+    def _verify(self, network: PreTrainedModel, what: str) -> None:
         found, recorded = content_hash(network), self.config.source_hash
         if recorded is not None and found != recorded:
             raise ValueError(

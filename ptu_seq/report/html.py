@@ -48,6 +48,17 @@ FIGURES = {
         "passes the {target}’s own activation on, 1 passes the {source}’s. (The "
         "equations behind the gates are this project’s reconstruction of the paper.)",
     ),
+    "examples.png": (
+        "What the networks see",
+        "One training image of each class, a row for the {source} and for each {target}.",
+        "In the size and the colours that the networks read.",
+    ),
+    "gate_maps.png": (
+        "Where the gates are open",
+        "Test images of a {target}, and beside each the update gate at every site of the network.",
+        "Mean over channels at each position; where a site has no positions, a column of its "
+        "features, the most open first. Bright: the {source}’s activation is used.",
+    ),
 }
 
 PAGE = Template("""<!DOCTYPE html>
@@ -134,6 +145,8 @@ def write_report(output_dir: str | Path) -> Path:
         _further_scores(summary),
         _comparisons(summary),
         _figure(output_dir, "gates.png", task),
+        _figure(output_dir, "gate_maps.png", task),
+        _figure(output_dir, "examples.png", task),
         _command(summary),
         _runs(summary),
         _pairs("Configuration", summary.get("configuration", {})),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ptu_seq.sites.recording import Recorder
@@ -73,6 +74,8 @@ class SourceNetwork(nn.Module):
             kwargs = {k: v for k, v in kwargs.items() if k not in LOSS_ARGUMENTS}
         else:
             args, kwargs = _as_arguments(self.source_input(*args, **kwargs))
+        if not torch.compiler.is_compiling():
+            self.frozen.requires_grad_()  # frozen, though target.requires_grad_() thaws all it has
         for recorder in self._recorders:
             recorder.activations = activations
         try:

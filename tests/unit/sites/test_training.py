@@ -45,7 +45,7 @@ def test_source_stays_asleep_in_training():
         assert torch.equal(target(x), target(x))
         loss(target, {"x": x}).backward()
     assert not source.training
-    assert all(p.grad is None for p in source.parameters())
+    assert all(p.grad is None and not p.requires_grad for p in source.parameters())
 
 
 def test_source_runs_once_a_batch(network: Network):

@@ -1,0 +1,1 @@
+"""Transfer between sets of images: networks, source, jobs and figures of the image recipe."""

@@ -1,0 +1,107 @@
+"""One job of an image study: cut the data, build, train, test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModelForImageClassification, PreTrainedModel, set_seed
+
+from ptu_seq.data.image_subsets import image_subset
+from ptu_seq.data.images import ImageDataset, ImageSplit
+from ptu_seq.evaluation import accuracy
+from ptu_seq.gate_statistics import GateStatistics
+from ptu_seq.images.batches import EVALUATION_BATCH, ImageExamples, predict, stack
+from ptu_seq.images.networks import NetworkShape
+from ptu_seq.jobs import Job, Outcome
+from ptu_seq.methods.vision import ImageTask, get_image_method
+from ptu_seq.models import PTUForImageClassification
+from ptu_seq.trainer_setup import quiet_transformers
+from ptu_seq.training import TrainingOptions, fit
+
+#: Gates are summed up over so many test images at most.
+GATE_EXAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class ImageJobs:
+    """Does the jobs of a study; picklable, so that other processes can.
+
+    Args:
+        source_dir: the trained source.
+        targets: the target data sets by name.
+        training: how every method is trained.
+        unit_options: what :meth:`ptu_seq.models.PTUForImageClassification.from_source` is told of
+            all units.
+        network: the networks' shape.
+        models_dir: where trained PTU models are saved, a folder a run.
+        logs_dir: where trackers write, a folder a run.
+    """
+
+    source_dir: Path
+    targets: Mapping[str, ImageDataset]
+    training: TrainingOptions
+    unit_options: Mapping[str, Any]
+    network: NetworkShape
+    models_dir: Path
+    logs_dir: Path
+
+    @cached_property
+    def source(self) -> PreTrainedModel:
+        """The trained source."""
+        quiet_transformers()
+        return AutoModelForImageClassification.from_pretrained(
+            self.source_dir, use_safetensors=True
+        )
+
+    def __call__(self, job: Job) -> Outcome:
+        """Does one job. The same job gives the same numbers on the same machine."""
+        dataset = self.targets[job.cell.target]
+        subset = image_subset(dataset, job.cell.size, job.seed)
+        method = get_image_method(job.cell.method)
+        task = ImageTask(dict(enumerate(dataset.label_names)), self.unit_options)
+        set_seed(job.seed)
+        model = method.build(self.source, task, job.setting)
+        trained = fit(
+            model,
+            method.parameter_groups(model, job.setting),
+            self._examples(subset.train),
+            self._examples(subset.validation),
+            self.training,
+            collate=stack,
+            sampling="random",
+            folder=self.logs_dir / job.file_name,
+            seed=job.seed,
+        )
+        parameters = {
+            "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "total": sum(p.numel() for p in model.parameters()),
+        }
+        outcome = Outcome(trained.validation_score, trained.steps, trained.seconds, parameters)
+        return outcome if job.is_tuning else self._test(job, model, outcome)
+
+    def _test(self, job: Job, model: PreTrainedModel, outcome: Outcome) -> Outcome:
+        """Adds what the test set says of a trained model, and saves it if it has units."""
+        test = self._examples(self.targets[job.cell.target].test)
+        labels = test.labels.tolist()
+        predictions = predict(model, test)
+        outcome = replace(
+            outcome,
+            score=accuracy(labels, predictions),
+            labels=labels,
+            predictions=predictions,
+        )
+        if not isinstance(model, PTUForImageClassification):
+            return outcome
+        folder = self.models_dir / job.file_name
+        model.save_pretrained(folder)
+        statistics = GateStatistics()
+        for pixels in test.pixels[:GATE_EXAMPLES].split(EVALUATION_BATCH):
+            model.gates(pixels.to(model.device), on_gates=statistics)
+        return replace(outcome, gates=statistics.as_records(), model_dir=str(folder))
+
+    def _examples(self, split: ImageSplit) -> ImageExamples:
+        return ImageExamples(split, self.network.image_size, self.network.num_channels)

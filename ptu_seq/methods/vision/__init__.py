@@ -1,0 +1,29 @@
+"""The transfer methods of images, one file each; `IMAGE_METHODS` has them by name."""
+
+from ptu_seq.errors import UserError, closest
+from ptu_seq.methods.vision.base import ImageMethod, ImageTask
+from ptu_seq.methods.vision.fine_tune import FineTune
+from ptu_seq.methods.vision.frozen import Frozen
+from ptu_seq.methods.vision.ptu import PTUTransfer
+from ptu_seq.methods.vision.scratch import Scratch
+
+IMAGE_METHODS: dict[str, ImageMethod] = {
+    method.name: method for method in (Scratch(), Frozen(), FineTune(), PTUTransfer())
+}
+
+
+def get_image_method(name: str) -> ImageMethod:
+    """The method of that name.
+
+    Raises:
+        UserError: if there is none; the closest name is suggested.
+    """
+    if name not in IMAGE_METHODS:
+        raise UserError(
+            f"no image method is named {name!r}{closest(name, IMAGE_METHODS)}; accepted: "
+            f"{', '.join(IMAGE_METHODS)}."
+        )
+    return IMAGE_METHODS[name]
+
+
+__all__ = ["IMAGE_METHODS", "ImageMethod", "ImageTask", "get_image_method"]

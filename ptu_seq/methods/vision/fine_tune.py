@@ -1,0 +1,26 @@
+"""Fine-tuning: the source's weights are the target's start, and all of them are trained."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedModel
+
+from ptu_seq.methods.base import Setting
+from ptu_seq.methods.vision.base import ImageMethod, ImageTask, copy_source, plain_network
+
+
+class FineTune(ImageMethod):
+    """The source, trained on in all its layers."""
+
+    name = "fine_tune"
+    grid = (
+        {"learning_rate": 1e-3},
+        {"learning_rate": 3e-4},
+        {"learning_rate": 3e-3},
+        {"learning_rate": 1e-4},
+    )
+
+    def build(self, source: PreTrainedModel, task: ImageTask, setting: Setting) -> PreTrainedModel:
+        """A copy of the source, with a classifier for the target's labels."""
+        network = plain_network(source, task)
+        copy_source(source, network)
+        return network

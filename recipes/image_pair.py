@@ -1,0 +1,232 @@
+"""Transfers an image classifier from a data set with many images to ones with few.
+
+A source network is trained once; then every method learns every target with so many images of each
+class, from the same images, with the same step budget and early stopping, each with the best of at
+most four settings of its own (chosen on validation data). See --output_dir for what is written.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from tqdm.auto import tqdm
+
+from ptu_seq.arguments import command_line, parse_recipe, parse_size, run_recipe
+from ptu_seq.best_models import BestModels
+from ptu_seq.images.figures import write_image_figures
+from ptu_seq.images.jobs import ImageJobs
+from ptu_seq.images.networks import ARCHITECTURES, NetworkShape
+from ptu_seq.images.source import ImageSourceRecipe, prepare_image_source
+from ptu_seq.images.transfer_data import ImageData, load_image_data
+from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Outcome, Runner
+from ptu_seq.methods.vision import IMAGE_METHODS, get_image_method
+from ptu_seq.ranges import Checked, Range
+from ptu_seq.report import format_table, read_results, write_figures, write_report, write_summary
+from ptu_seq.runner import JobRunner, default_workers
+from ptu_seq.study import Study
+from ptu_seq.training import TrainingOptions
+from ptu_seq.transfer_data import short_name
+
+RECIPE = "image_pair"
+
+
+@dataclass
+class StudyArguments(Checked):
+    """What is compared."""
+
+    _argument_group_name: ClassVar[str] = "study"
+
+    preset: str = field(
+        default="quick",
+        metadata={"help": "defaults from recipes/configs: quick (minutes) or paper (large)"},
+    )
+    source_dataset: str = field(
+        default="mnist",
+        metadata={
+            "help": "bundled name (mnist, digits), .npz file with x and y, folder of train.npz, "
+            "validation.npz and test.npz, or hub name"
+        },
+    )
+    target_datasets: list[str] = field(
+        default_factory=lambda: ["digits"],
+        metadata={"help": "one or more, named like the source"},
+    )
+    sizes: list[str] = field(
+        default_factory=lambda: ["1", "3", "10", "50"],
+        metadata={"help": "training images of each class of a target; 'all' for every one"},
+    )
+    seeds: Annotated[int, Range(1, TUNING_SEED)] = field(
+        default=8, metadata={"help": "runs of each cell, each with a subset and a start of its own"}
+    )
+    methods: list[str] = field(
+        default_factory=lambda: ["scratch", "frozen", "fine_tune", "ptu"],
+        metadata={"help": f"what to compare: {', '.join(IMAGE_METHODS)}"},
+    )
+    output_dir: str = field(
+        default=f"runs/{RECIPE}",
+        metadata={"help": "results, summary, figures, report and models go here; a rerun goes on"},
+    )
+    workers: Annotated[int, Range(0)] = field(
+        default=0,
+        metadata={"help": "runs at a time, one process and core each; 0: as many as fit"},
+    )
+
+
+@dataclass
+class NetworkArguments(Checked):
+    """The source network; the targets have the same shape."""
+
+    _argument_group_name: ClassVar[str] = "network"
+
+    architecture: str = field(
+        default="lenet", metadata={"help": "kind of network", "choices": list(ARCHITECTURES)}
+    )
+    width: Annotated[int, Range(1)] = field(
+        default=16, metadata={"help": "channels of the first block; later ones have multiples"}
+    )
+    image_size: Annotated[int, Range(4)] = field(
+        default=28, metadata={"help": "height and width to which all images are resized"}
+    )
+    num_channels: int = field(
+        default=1, metadata={"help": "1: all images in grey, 3: in colour", "choices": [1, 3]}
+    )
+    dropout: Annotated[float, Range(0, 0.99)] = field(
+        default=0.2, metadata={"help": "dropout before the classifier"}
+    )
+
+
+@dataclass
+class UnitArguments:
+    """The Parameter Transfer Units."""
+
+    _argument_group_name: ClassVar[str] = "units"
+
+    gates_per: str = field(
+        default="position",
+        metadata={
+            "help": "position: feature maps have gates at each; channel: one pair a channel",
+            "choices": ["position", "channel"],
+        },
+    )
+    candidate: str = field(
+        default="linear",
+        metadata={"help": "the re-tuned source", "choices": ["linear", "tanh", "relu"]},
+    )
+
+
+@dataclass
+class SourceArguments(Checked):
+    """How the source is trained."""
+
+    _argument_group_name: ClassVar[str] = "source"
+
+    source_learning_rate: Annotated[float, Range(1e-8, 1)] = field(
+        default=2e-3, metadata={"help": "Adam's, at its peak"}
+    )
+    source_epochs: Annotated[float, Range(0)] = field(
+        default=12.0, metadata={"help": "passes over its images"}
+    )
+    source_max_steps: Annotated[int, Range(1)] = field(
+        default=3000, metadata={"help": "optimisation steps at most"}
+    )
+    source_seed: Annotated[int, Range(0, 2**32 - 1)] = field(
+        default=0, metadata={"help": "seed of the source network"}
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the study and writes what came of it."""
+    arguments = parse_recipe(
+        [StudyArguments, NetworkArguments, UnitArguments, SourceArguments, TrainingOptions],
+        description=__doc__ or "",
+        presets=Path(__file__).parent / "configs" / RECIPE,
+        argv=argv,
+    )
+    wanted, network, units, source_arguments, training = arguments
+    sizes = list(dict.fromkeys(parse_size(size) for size in wanted.sizes))
+    methods = {name: get_image_method(name) for name in wanted.methods}
+    output_dir = Path(wanted.output_dir)
+    configuration = {
+        "network": asdict(network),
+        "units": asdict(units),
+        # Every method's, so that results do not mix after one's grid has changed in the code.
+        "grids": {name: list(method.grid) for name, method in IMAGE_METHODS.items()},
+        "source_training": asdict(source_arguments),
+        "training": {k: v for k, v in asdict(training).items() if k != "report_to"},
+    }
+    study = Study(output_dir, RECIPE, short_name(wanted.source_dataset), configuration)
+    data = load_image_data(wanted.source_dataset, wanted.target_datasets, sizes)
+    study.check_data(data.digests)
+
+    # In the folder itself, as models move from here to their place there.
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output_dir) as unfinished:
+        logs_dir = Path(unfinished) if training.report_to == "none" else output_dir / "trackers"
+        source_recipe = ImageSourceRecipe(
+            network=NetworkShape(**asdict(network)),
+            learning_rate=source_arguments.source_learning_rate,
+            training=replace(
+                training,
+                epochs=source_arguments.source_epochs,
+                max_steps=source_arguments.source_max_steps,
+            ),
+            seed=source_arguments.source_seed,
+        )
+        jobs = ImageJobs(
+            prepare_image_source(data, source_recipe, study, logs_dir),
+            data.targets,
+            training,
+            asdict(units),
+            source_recipe.network,
+            models_dir=Path(unfinished) / "models",
+            logs_dir=logs_dir,
+        )
+        cells = [Cell(t, size, m) for t in data.targets for size in sizes for m in methods]
+        grids = {name: method.grid for name, method in methods.items()}
+        best = BestModels(output_dir / "model", list(data.targets), study.config_hash)
+        try:
+            with JobRunner(jobs, wanted.workers or default_workers()) as runner:
+                run_study(study, cells, grids, range(wanted.seeds), runner, best)
+        finally:
+            if read_results(output_dir):
+                report(output_dir, data, jobs, {**asdict(wanted), **configuration})
+
+
+def run_study(
+    study: Study,
+    cells: Sequence[Cell],
+    grids: Grids,
+    seeds: Sequence[int],
+    runner: Runner,
+    best: BestModels,
+) -> None:
+    """Does what is missing, with a progress bar."""
+    missing = [*study.missing_tuning(cells, grids, seeds), *study.missing_runs(cells, seeds)]
+    with tqdm(total=len(missing), unit="run", desc="Transfer", disable=not missing) as bar:
+
+        def on_end(job: Job, outcome: Outcome) -> None:
+            best.keep(job, outcome)
+            bar.set_postfix_str(f"{job.cell.target} {job.cell.size} {job.cell.method}")
+            bar.update()
+
+        study.run(cells, grids, seeds, runner, on_end)
+
+
+def report(
+    output_dir: Path, data: ImageData, jobs: ImageJobs, configuration: dict[str, Any]
+) -> None:
+    """Writes summary, figures and report of what is finished, and prints the table."""
+    summary = write_summary(output_dir, RECIPE, command=command_line(), configuration=configuration)
+    write_figures(output_dir, summary, read_results(output_dir))
+    write_image_figures(output_dir, data, jobs.network)
+    page = write_report(output_dir)
+    print(
+        f"\nSizes are training images of each class.\n\n{format_table(summary)}\n\nReport: {page}"
+    )
+
+
+if __name__ == "__main__":
+    run_recipe(main)
