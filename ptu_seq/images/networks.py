@@ -64,7 +64,7 @@ def with_mean_loss(network: PreTrainedModel) -> PreTrainedModel:
     transformers' networks accept, and ignore, the number of images that ours divide by.
     """
     if not isinstance(network, CNNForImageClassification):
-        network.accepts_loss_kwargs = False
+        network.accepts_loss_kwargs = False  # type: ignore[assignment]
     return network
 
 
