@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from ptu_seq.methods.base import Setting, split_by_rate
 from ptu_seq.methods.vision.base import ImageMethod, ImageTask
 from ptu_seq.models import PTUForImageClassification
+from ptu_seq.models.ptu_vision import BLOCKS
 
 
 class PTUTransfer(ImageMethod):
@@ -16,8 +17,9 @@ class PTUTransfer(ImageMethod):
 
     The target starts from the source, with update gates that begin almost shut: on images of the
     same things the source's activations, mixed in half and half before the gates have learned where
-    they help, hold it back. In the last setting it starts at random, which leaves what transfers to
-    the units.
+    they help, hold it back. A unit on the logits (`gate_logits`, where the labels are the source's)
+    lets the source answer by itself, which helps with a few images and not with more. In the last
+    setting the target starts at random, which leaves what transfers to the units.
     """
 
     name = "ptu"
@@ -27,24 +29,28 @@ class PTUTransfer(ImageMethod):
             "learning_rate": 1e-3,
             "unit_learning_rate": 1e-3,
             "update_bias": -2.0,
+            "gate_logits": True,
         },
         {
             "init": "source",
-            "learning_rate": 3e-4,
+            "learning_rate": 1e-3,
             "unit_learning_rate": 1e-3,
             "update_bias": -2.0,
+            "gate_logits": False,
         },
         {
             "init": "source",
             "learning_rate": 3e-3,
             "unit_learning_rate": 3e-3,
             "update_bias": -2.0,
+            "gate_logits": False,
         },
         {
             "init": "random",
             "learning_rate": 3e-3,
             "unit_learning_rate": 3e-3,
             "update_bias": 0.0,
+            "gate_logits": False,
         },
     )
 
@@ -56,6 +62,7 @@ class PTUTransfer(ImageMethod):
             source,
             init=setting["init"],
             id2label=task.id2label,
+            sites=None if setting["gate_logits"] else BLOCKS[source.config.model_type],
             update_bias=setting["update_bias"],
             **task.unit_options,
         )
