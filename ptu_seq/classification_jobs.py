@@ -86,6 +86,7 @@ class ClassificationJobs:
             self.training,
             folder=self.logs_dir / job.file_name,
             seed=job.seed,
+            callbacks=method.callbacks(model, job.setting),
         )
         parameters = {
             "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),

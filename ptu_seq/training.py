@@ -21,6 +21,7 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
+from transformers.trainer_callback import TrainerCallback
 
 from ptu_seq.batches import Examples, pad
 from ptu_seq.errors import UserError
@@ -124,6 +125,7 @@ def train(
     folder: Path,
     seed: int,
     progress: bool = False,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> Trained:
     """Trains a classifier of texts and leaves the weights of its best validation score in it.
 
@@ -138,6 +140,7 @@ def train(
             name is the run's for them.
         seed: orders the batches and draws the dropout; the weights' seed is the caller's affair.
         progress: whether to show a progress bar.
+        callbacks: what else takes part in training, such as a method's.
     """
     return fit(
         model,
@@ -150,6 +153,7 @@ def train(
         folder=folder,
         seed=seed,
         progress=progress,
+        callbacks=callbacks,
     )
 
 
@@ -165,6 +169,7 @@ def fit(
     folder: Path,
     seed: int,
     progress: bool = False,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> Trained:
     """Trains any classifier, whatever its examples are: see :func:`train`.
 
@@ -179,6 +184,7 @@ def fit(
         folder: holds the checkpoint while training lasts.
         seed: orders the batches and draws the dropout.
         progress: whether to show a progress bar.
+        callbacks: what else takes part in training, such as a method's.
     """
     quiet_transformers()
     steps = options.steps(len(cast(Sized, training)))
@@ -204,6 +210,7 @@ def fit(
         optimizers=(make_optimizer(parameter_groups, options.weight_decay), None),
         callbacks=[
             EarlyStoppingCallback(options.patience),
+            *callbacks,
             *([Progress(scale=100)] if progress else []),
         ],
     )

@@ -75,6 +75,7 @@ class ImageJobs:
             sampling="random",
             folder=self.logs_dir / job.file_name,
             seed=job.seed,
+            callbacks=method.callbacks(model, job.setting),
         )
         parameters = {
             "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),

@@ -4,11 +4,19 @@ from ptu_seq.errors import UserError, closest
 from ptu_seq.methods.base import Setting, Task, TransferMethod
 from ptu_seq.methods.fine_tune import FineTune
 from ptu_seq.methods.frozen import Frozen
+from ptu_seq.methods.gradual_unfreezing import GradualUnfreezing
+from ptu_seq.methods.l2_sp import L2SP
+from ptu_seq.methods.linear_probe import LinearProbe
+from ptu_seq.methods.lp_ft import LPFT
 from ptu_seq.methods.ptu import PTUTransfer
 from ptu_seq.methods.scratch import Scratch
 
 METHODS: dict[str, TransferMethod] = {
-    method.name: method for method in (Scratch(), Frozen(), FineTune(), PTUTransfer())
+    method.name: method
+    for method in (
+        *(Scratch(), Frozen(), FineTune(), PTUTransfer()),
+        *(LinearProbe(), LPFT(), GradualUnfreezing(), L2SP()),
+    )
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.trainer_callback import TrainerCallback
 
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
 from ptu_seq.models.ptu_classifier import copy_classifier
@@ -52,6 +53,10 @@ class TransferMethod(ABC):
         classifier = cast(nn.Linear, model.classifier)
         parts = [(classifier.parameters(), setting["classifier_learning_rate"])]
         return split_by_rate(model, parts, setting["learning_rate"])
+
+    def callbacks(self, model: PreTrainedModel, setting: Setting) -> list[TrainerCallback]:
+        """What takes part in training beside the optimiser; made before training begins."""
+        return []
 
 
 def split_by_rate(

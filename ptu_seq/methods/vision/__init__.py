@@ -4,11 +4,19 @@ from ptu_seq.errors import UserError, closest
 from ptu_seq.methods.vision.base import ImageMethod, ImageTask
 from ptu_seq.methods.vision.fine_tune import FineTune
 from ptu_seq.methods.vision.frozen import Frozen
+from ptu_seq.methods.vision.gradual_unfreezing import GradualUnfreezing
+from ptu_seq.methods.vision.l2_sp import L2SP
+from ptu_seq.methods.vision.linear_probe import LinearProbe
+from ptu_seq.methods.vision.lp_ft import LPFT
 from ptu_seq.methods.vision.ptu import PTUTransfer
 from ptu_seq.methods.vision.scratch import Scratch
 
 IMAGE_METHODS: dict[str, ImageMethod] = {
-    method.name: method for method in (Scratch(), Frozen(), FineTune(), PTUTransfer())
+    method.name: method
+    for method in (
+        *(Scratch(), Frozen(), FineTune(), PTUTransfer()),
+        *(LinearProbe(), LPFT(), GradualUnfreezing(), L2SP()),
+    )
 }
 
 

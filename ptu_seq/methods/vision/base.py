@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.trainer_callback import TrainerCallback
 
 from ptu_seq.images.networks import with_mean_loss
 from ptu_seq.methods.base import Setting, split_by_rate
@@ -48,6 +49,10 @@ class ImageMethod(ABC):
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
         """What the optimiser trains, and at which learning rates."""
         return split_by_rate(model, [], setting["learning_rate"])
+
+    def callbacks(self, model: PreTrainedModel, setting: Setting) -> list[TrainerCallback]:
+        """What takes part in training beside the optimiser; made before training begins."""
+        return []
 
 
 def plain_network(source: PreTrainedModel, task: ImageTask) -> PreTrainedModel:

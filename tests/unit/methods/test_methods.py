@@ -88,7 +88,9 @@ def test_a_seed_gives_the_same_start(method, setting, source):
     for seed in (1, 1, 2):
         set_seed(seed)
         hashes.append(content_hash(method.build(source, OTHER, setting)))
-    assert hashes[0] == hashes[1] != hashes[2]
+    assert hashes[0] == hashes[1]
+    # A probe starts at zeros, whatever the seed.
+    assert (hashes[1] == hashes[2]) == (method.name == "linear_probe")
 
 
 @pytest.mark.parametrize("name", ["frozen", "fine_tune"])

@@ -104,7 +104,9 @@ def test_a_seed_gives_the_same_start(method, setting, lenet):
     for seed in (1, 1, 2):
         set_seed(seed)
         hashes.append(content_hash(method.build(lenet, OTHER, setting)))
-    assert hashes[0] == hashes[1] != hashes[2]
+    assert hashes[0] == hashes[1]
+    # A probe starts at zeros, whatever the seed.
+    assert (hashes[1] == hashes[2]) == (method.name == "linear_probe")
 
 
 @pytest.mark.parametrize("name", ["frozen", "fine_tune"])
