@@ -2,6 +2,7 @@
 
 from ptu_seq.errors import UserError, closest
 from ptu_seq.methods.base import Setting, Task, TransferMethod
+from ptu_seq.methods.cross_stitch import CrossStitchTransfer
 from ptu_seq.methods.fine_tune import FineTune
 from ptu_seq.methods.frozen import Frozen
 from ptu_seq.methods.gradual_unfreezing import GradualUnfreezing
@@ -10,12 +11,13 @@ from ptu_seq.methods.linear_probe import LinearProbe
 from ptu_seq.methods.lp_ft import LPFT
 from ptu_seq.methods.ptu import PTUTransfer
 from ptu_seq.methods.scratch import Scratch
+from ptu_seq.methods.side_tuning import SideTuning
 
 METHODS: dict[str, TransferMethod] = {
     method.name: method
     for method in (
         *(Scratch(), Frozen(), FineTune(), PTUTransfer()),
-        *(LinearProbe(), LPFT(), GradualUnfreezing(), L2SP()),
+        *(LinearProbe(), LPFT(), GradualUnfreezing(), L2SP(), CrossStitchTransfer(), SideTuning()),
     )
 }
 

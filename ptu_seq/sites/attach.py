@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from torch import nn
 
 from ptu_seq.feature_maps import GatesPer
+from ptu_seq.linear_units import LinearUnit
 from ptu_seq.nn.options import UnitOptions
 from ptu_seq.sites.attachment import NAME, Attachment
 from ptu_seq.sites.patterns import Sites, resolve_sites
@@ -25,6 +26,7 @@ def attach(
     source_input: SourceInput | Sequence[SourceInput | None] | None = None,
     gates_per: GatesPer = "position",
     features: FeatureAxis = "auto",
+    linear: type[LinearUnit] | None = None,
     **options: Unpack[UnitOptions],
 ) -> Attachment:
     """Puts units where networks run alike; from then on `target` is gated.
@@ -59,6 +61,8 @@ def attach(
             "channel".
         features: which axis holds the features: "auto" (the second of feature maps and of outputs
             of one-dimensional convolutions, else the last), "last" or "second", at all sites.
+        linear: a class of units that mix by constants, such as
+            :class:`~ptu_seq.linear_units.CrossStitch`, in place of gates; without options.
         **options: those of the units, see :class:`ptu_seq.PTU`.
 
     Returns:
@@ -108,6 +112,7 @@ def attach(
             features,
             gates_per,
             options,
+            linear,
         )
         for site in names
     }

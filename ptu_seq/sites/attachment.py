@@ -12,10 +12,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from ptu_seq.linear_units import LinearUnit
 from ptu_seq.multi_source import MultiSourcePTU
 from ptu_seq.nn.gated import OnGates
 from ptu_seq.sites.activations import first_hidden_state, with_hidden_state
 from ptu_seq.sites.recording import Recording
+from ptu_seq.sites.site_units import SiteUnit
 from ptu_seq.sites.source_network import SourceNetwork
 from ptu_seq.source import content_hash
 from ptu_seq.unit import PTU, Pin
@@ -34,13 +36,13 @@ class Attachment(nn.Module):
     Args:
         source_networks: the networks that lend their activations, all at the same sites.
         units: a unit for each site, by its name in the target: a :class:`~ptu_seq.PTU`, or with
-            several sources a :class:`~ptu_seq.MultiSourcePTU`.
+            several sources a :class:`~ptu_seq.MultiSourcePTU`, or one that mixes by constants.
     """
 
     def __init__(
         self,
         source_networks: Sequence[SourceNetwork],
-        units: Mapping[str, PTU | MultiSourcePTU],
+        units: Mapping[str, SiteUnit],
     ) -> None:
         super().__init__()
         self.units = nn.ModuleDict({_key(site): unit for site, unit in units.items()})
@@ -87,17 +89,17 @@ class Attachment(nn.Module):
         """The frozen networks."""
         return [source.frozen.network for source in self.source_networks]
 
-    def unit(self, site: str) -> PTU | MultiSourcePTU:
+    def unit(self, site: str) -> SiteUnit:
         """The unit at a site.
 
         Raises:
             KeyError: if none sits there.
         """
         unit = self.units[_key(site)]
-        assert isinstance(unit, (PTU, MultiSourcePTU))
+        assert isinstance(unit, (PTU, MultiSourcePTU, LinearUnit))
         return unit
 
-    def named_units(self) -> Iterator[tuple[str, PTU | MultiSourcePTU]]:
+    def named_units(self) -> Iterator[tuple[str, SiteUnit]]:
         """Every unit, with the name of its site in the target."""
         return ((site, self.unit(site)) for site in self.sites)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 
 from ptu_seq.feature_maps import FeatureMapPTU, GatesPer
+from ptu_seq.linear_units import LinearUnit
 from ptu_seq.multi_source import MultiSourcePTU
 from ptu_seq.nn.options import UnitOptions
 from ptu_seq.sites.activations import feature_axis
@@ -15,6 +16,9 @@ from ptu_seq.unit import PTU
 
 FeatureAxis = Literal["auto", "last", "second"]
 """Which axis of an activation holds the features."""
+
+SiteUnit = PTU | MultiSourcePTU | LinearUnit
+"""What may sit at a site."""
 
 
 def make_unit(
@@ -25,7 +29,8 @@ def make_unit(
     features: FeatureAxis,
     gates_per: GatesPer,
     options: UnitOptions,
-) -> PTU | MultiSourcePTU:
+    linear: type[LinearUnit] | None = None,
+) -> SiteUnit:
     """The unit for a site.
 
     Args:
@@ -36,6 +41,7 @@ def make_unit(
         features: which axis holds the features.
         gates_per: of feature maps.
         options: of the units.
+        linear: makes a unit that mixes by constants, which has no options.
 
     Raises:
         ValueError: if the activations cannot meet, or an option has no such value.
@@ -44,21 +50,33 @@ def make_unit(
         raise ValueError(
             f"attach: features is {features!r}; accepted are {', '.join(get_args(FeatureAxis))}."
         )
+    meetings = [_meet(site, module, source, target, features) for source in sources]
+    placed: dict[str, Any] = {"device": target[0].device, "dtype": target[0].dtype, **options}
+    if linear is not None:
+        if len(sources) > 1 or options:
+            raise ValueError(
+                f"attach: {linear.__name__} mixes one source with the target, by constants; give "
+                "one source and no options of gates."
+            )
+        source_size, target_size, axis = meetings[0]
+        return linear(source_size, target_size, axis=axis, **placed)
     units = [
-        _make_unit(site, module, source, target, features, gates_per, options) for source in sources
+        PTU(source_size, target_size, **placed)
+        if axis == -1
+        else FeatureMapPTU(source_size, target_size, gates_per=gates_per, **placed)
+        for source_size, target_size, axis in meetings
     ]
     return units[0] if len(units) == 1 else MultiSourcePTU(units)
 
 
-def _make_unit(
+def _meet(
     site: str,
     module: nn.Module,
     source: Sequence[Tensor],
     target: Sequence[Tensor],
     features: FeatureAxis,
-    gates_per: GatesPer,
-    options: UnitOptions,
-) -> PTU:
+) -> tuple[int, int, int]:
+    """The source's and the target's features, and their axis, counted from the end."""
     if len(source) != len(target):
         raise ValueError(
             f"attach: the target runs {site!r} {len(target)} time(s) and the source its "
@@ -68,18 +86,14 @@ def _make_unit(
     for s, t in zip(source, target, strict=True):
         axis = {"auto": feature_axis(module, t), "last": -1, "second": 1 - t.dim()}[features]
         _check_axes(site, s, t, axis)
-        kinds.add((s.shape[axis], t.shape[axis], axis == -1))
+        kinds.add((s.shape[axis], t.shape[axis], axis))
     if len(kinds) > 1:
         widths = ", ".join(str(width) for _, width, _ in sorted(kinds))
         raise ValueError(
             f"attach: the network runs {site!r} several times, with {widths} features; put the "
             "unit on a module that has one place in the network."
         )
-    ((source_size, target_size, is_last),) = kinds
-    placed: dict[str, Any] = {"device": target[0].device, "dtype": target[0].dtype, **options}
-    if is_last:
-        return PTU(source_size, target_size, **placed)
-    return FeatureMapPTU(source_size, target_size, gates_per=gates_per, **placed)
+    return kinds.pop()
 
 
 def _check_axes(site: str, s: Tensor, t: Tensor, axis: int) -> None:

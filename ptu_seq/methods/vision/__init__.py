@@ -2,6 +2,7 @@
 
 from ptu_seq.errors import UserError, closest
 from ptu_seq.methods.vision.base import ImageMethod, ImageTask
+from ptu_seq.methods.vision.cross_stitch import CrossStitchTransfer
 from ptu_seq.methods.vision.fine_tune import FineTune
 from ptu_seq.methods.vision.frozen import Frozen
 from ptu_seq.methods.vision.gradual_unfreezing import GradualUnfreezing
@@ -10,12 +11,13 @@ from ptu_seq.methods.vision.linear_probe import LinearProbe
 from ptu_seq.methods.vision.lp_ft import LPFT
 from ptu_seq.methods.vision.ptu import PTUTransfer
 from ptu_seq.methods.vision.scratch import Scratch
+from ptu_seq.methods.vision.side_tuning import SideTuning
 
 IMAGE_METHODS: dict[str, ImageMethod] = {
     method.name: method
     for method in (
         *(Scratch(), Frozen(), FineTune(), PTUTransfer()),
-        *(LinearProbe(), LPFT(), GradualUnfreezing(), L2SP()),
+        *(LinearProbe(), LPFT(), GradualUnfreezing(), L2SP(), CrossStitchTransfer(), SideTuning()),
     )
 }
 

@@ -19,6 +19,7 @@ from ptu_seq.methods.layers import body_parameters, head_parameters, layers
 from ptu_seq.methods.unfreezing import Stage, StagedUnfreezing
 from ptu_seq.methods.vision import IMAGE_METHODS, ImageTask, get_image_method
 from ptu_seq.models.labels import linear_head
+from ptu_seq.sites import attached, detach
 from ptu_seq.training import TrainingOptions, fit
 
 OTHER = {0: "cold", 1: "mild", 2: "hot"}
@@ -231,3 +232,44 @@ def test_a_probe_reads_the_sources_features_as_they_are(source, batch):
         for p in g["params"]
     }
     assert decays == {id(model.classifier.weight): 0.3, id(model.classifier.bias): 0.0}
+
+
+@pytest.mark.parametrize("name", ["cross_stitch", "side_tuning"])
+def test_a_mixture_at_the_target_is_fine_tuning_and_at_the_source_the_source(name, source, batch):
+    same = Task({0: "negative", 1: "positive"}, {})
+    method = get_method(name)
+    model = method.build(source, same, method.grid[0]).eval()
+    units: Any = attached(model)
+    with torch.no_grad():
+        for p in model.rnn.parameters():
+            p.add_(0.1)
+    with units.pinned("frozen"):
+        assert torch.equal(model(**batch).logits, source(**batch).logits)
+    with units.pinned("target"):
+        pinned = model(**batch).logits
+    mixed = model(**batch).logits
+    detach(model)
+    assert torch.equal(model(**batch).logits, pinned)
+    assert not torch.allclose(mixed, pinned)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("name", ["cross_stitch", "side_tuning"])
+def test_mixtures_of_images_train_and_come_back_from_their_best_checkpoint(
+    name, architecture, tmp_path
+):
+    setting = {"learning_rate": 1e-3, "unit_learning_rate": 1e-1}
+    source, model, watch = train_images(name, setting, tmp_path, architecture)
+    units: Any = attached(model)
+    assert len(units.sites) == (1 if name == "side_tuning" else len(list(units.named_units())))
+    for unit in units.units.parameters():
+        assert unit.requires_grad and (unit - 0.5).abs().max() > 0.01
+    # The mixture is in what Trainer saves and loads again, the source is not.
+    assert any(key.startswith("ptu.units") for key in watch.weights[-1])
+    assert not any("source_networks" in key for key in watch.weights[-1])
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(
+            units.sources[0].state_dict().values(), source.state_dict().values(), strict=True
+        )
+    )
