@@ -19,10 +19,11 @@ from ptu_seq.arguments import command_line, parse_recipe, parse_size, run_recipe
 from ptu_seq.best_models import BestModels
 from ptu_seq.images.figures import write_image_figures
 from ptu_seq.images.jobs import ImageJobs
-from ptu_seq.images.networks import ARCHITECTURES, NetworkShape
+from ptu_seq.images.networks import ARCHITECTURES, NetworkShape, new_network
 from ptu_seq.images.source import ImageSourceRecipe, prepare_image_source
 from ptu_seq.images.transfer_data import ImageData, load_image_data
 from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Outcome, Runner
+from ptu_seq.methods.layers import layers
 from ptu_seq.methods.vision import IMAGE_METHODS, get_image_method
 from ptu_seq.ranges import Checked, Range
 from ptu_seq.report import format_table, read_results, write_figures, write_report, write_summary
@@ -185,7 +186,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             logs_dir=logs_dir,
         )
         cells = [Cell(t, size, m) for t in data.targets for size in sizes for m in methods]
-        grids = {name: method.grid for name, method in methods.items()}
+        depth = len(layers(new_network(source_recipe.network, {0: "", 1: " "}))) - 1
+        grids = {name: method.settings(depth) for name, method in methods.items()}
         best = BestModels(output_dir / "model", list(data.targets), study.config_hash)
         try:
             with JobRunner(jobs, wanted.workers or default_workers()) as runner:

@@ -219,7 +219,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             logs_dir=logs_dir,
         )
         cells = [Cell(t, size, m) for t in data.targets for size in sizes for m in methods]
-        grids = {name: method.grid for name, method in methods.items()}
+        depth = 1 + network.num_hidden_layers
+        grids = {name: method.settings(depth) for name, method in methods.items()}
         best = BestModels(output_dir / "model", list(data.targets), study.config_hash)
         try:
             with JobRunner(jobs, wanted.workers or default_workers()) as runner:

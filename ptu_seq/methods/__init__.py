@@ -7,6 +7,7 @@ from ptu_seq.methods.fine_tune import FineTune
 from ptu_seq.methods.frozen import Frozen
 from ptu_seq.methods.gradual_unfreezing import GradualUnfreezing
 from ptu_seq.methods.l2_sp import L2SP
+from ptu_seq.methods.layer_search import LayerSearch
 from ptu_seq.methods.linear_probe import LinearProbe
 from ptu_seq.methods.lp_ft import LPFT
 from ptu_seq.methods.ptu import PTUTransfer
@@ -18,6 +19,7 @@ METHODS: dict[str, TransferMethod] = {
     for method in (
         *(Scratch(), Frozen(), FineTune(), PTUTransfer()),
         *(LinearProbe(), LPFT(), GradualUnfreezing(), L2SP(), CrossStitchTransfer(), SideTuning()),
+        LayerSearch(),
     )
 }
 

@@ -55,11 +55,8 @@ class StagedUnfreezing(TrainerCallback):
     ) -> None:
         """Puts all stages' layers to sleep."""
         for stage in self._asleep:
-            _set_learning(stage, False)
             self._handles[id(stage)] = [
-                module.register_forward_pre_hook(_sleep)
-                for layer in stage.layers
-                for module in layer.modules
+                handle for layer in stage.layers for handle in put_to_sleep(layer)
             ]
 
     def on_step_begin(
@@ -79,15 +76,22 @@ class StagedUnfreezing(TrainerCallback):
 
     def _wake(self, stage: Stage) -> None:
         self._asleep.remove(stage)
-        _set_learning(stage, True)
+        for layer in stage.layers:
+            for weight in layer.parameters:
+                weight.requires_grad_(True)
         for handle in self._handles.pop(id(stage), []):
             handle.remove()
 
 
-def _set_learning(stage: Stage, learning: bool) -> None:
-    for layer in stage.layers:
-        for weight in layer.parameters:
-            weight.requires_grad_(learning)
+def put_to_sleep(layer: Layer) -> list[RemovableHandle]:
+    """Has a layer stay as it is, for good: see :class:`StagedUnfreezing`.
+
+    Returns:
+        What keeps its modules asleep.
+    """
+    for weight in layer.parameters:
+        weight.requires_grad_(False)
+    return [module.register_forward_pre_hook(_sleep) for module in layer.modules]
 
 
 def _sleep(module: nn.Module, args: Any) -> None:

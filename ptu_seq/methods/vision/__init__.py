@@ -7,6 +7,7 @@ from ptu_seq.methods.vision.fine_tune import FineTune
 from ptu_seq.methods.vision.frozen import Frozen
 from ptu_seq.methods.vision.gradual_unfreezing import GradualUnfreezing
 from ptu_seq.methods.vision.l2_sp import L2SP
+from ptu_seq.methods.vision.layer_search import LayerSearch
 from ptu_seq.methods.vision.linear_probe import LinearProbe
 from ptu_seq.methods.vision.lp_ft import LPFT
 from ptu_seq.methods.vision.ptu import PTUTransfer
@@ -18,6 +19,7 @@ IMAGE_METHODS: dict[str, ImageMethod] = {
     for method in (
         *(Scratch(), Frozen(), FineTune(), PTUTransfer()),
         *(LinearProbe(), LPFT(), GradualUnfreezing(), L2SP(), CrossStitchTransfer(), SideTuning()),
+        LayerSearch(),
     )
 }
 

@@ -42,6 +42,10 @@ class ImageMethod(ABC):
     name: ClassVar[str]
     grid: ClassVar[tuple[Setting, ...]]
 
+    def settings(self, depth: int) -> tuple[Setting, ...]:
+        """What is tried on validation data for networks of `depth` layers below the classifier."""
+        return self.grid
+
     @abstractmethod
     def build(self, source: PreTrainedModel, task: ImageTask, setting: Setting) -> PreTrainedModel:
         """The model before training; the source itself is not changed."""

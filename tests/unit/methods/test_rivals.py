@@ -273,3 +273,54 @@ def test_mixtures_of_images_train_and_come_back_from_their_best_checkpoint(
             units.sources[0].state_dict().values(), source.state_dict().values(), strict=True
         )
     )
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_cut_freezes_the_first_layers_tunes_the_next_and_draws_the_rest(architecture, tmp_path):
+    *rates, depth = (
+        *get_image_method("layer_search").grid,
+        len(layers(image_source(architecture))) - 1,
+    )
+    settings = get_image_method("layer_search").settings(depth)
+    assert len(settings) == len(rates) * (depth + 1) * (depth + 2) // 2
+    setting = {**rates[0], "frozen": 1, "tuned": 1}
+    assert setting in settings
+    source, model, watch = train_images("layer_search", setting, tmp_path, architecture)
+    everything = [layer.name for layer in layers(model) if layer.parameters]
+    assert set(watch.awake[0]) == set(everything[1:])
+    ours, theirs = layers(model), layers(source)
+    torch.manual_seed(2)
+    built = get_image_method("layer_search").build(source, ImageTask(OTHER, {}), setting)
+    for place, (layer, trained, start) in enumerate(
+        zip(layers(built), ours, theirs[:-1] + [ours[-1]], strict=True)
+    ):
+        for built_weight, weight, of_source in zip(
+            layer.parameters, trained.parameters, start.parameters, strict=True
+        ):
+            if place < 2:
+                assert torch.equal(built_weight, of_source)
+            if place == 0:
+                assert torch.equal(weight, of_source)
+    for module, its_source in zip(ours[0].modules, theirs[0].modules, strict=True):
+        for buffer, original in zip(module.buffers(), its_source.buffers(), strict=True):
+            assert torch.equal(buffer, original)  # of batch norm, which slept
+    third = [p for p in layers(built)[2].parameters if p.dim() > 1]
+    assert not any(
+        torch.equal(a, b)
+        for a, b in zip(third, [p for p in theirs[2].parameters if p.dim() > 1], strict=True)
+    )
+
+
+def test_the_ends_of_the_search_are_scratch_fine_tuning_and_frozen(source, batch):
+    method, task = get_method("layer_search"), Task({0: "negative", 1: "positive"}, {})
+    theirs, rates = source.state_dict(), method.grid[0]
+    all_random = method.build(source, task, {**rates, "frozen": 0, "tuned": 0})
+    all_tuned = method.build(source, task, {**rates, "frozen": 0, "tuned": 3})
+    all_frozen: Any = method.build(source, task, {**rates, "frozen": 3, "tuned": 0})
+    assert not any(torch.equal(w, theirs[k]) for k, w in all_random.state_dict().items())
+    assert all(torch.equal(w, theirs[k]) for k, w in all_tuned.state_dict().items())
+    assert all(p.requires_grad for p in all_tuned.parameters())
+    trainable = {name for name, p in all_frozen.named_parameters() if p.requires_grad}
+    assert trainable == {"classifier.weight", "classifier.bias"}
+    all_frozen.train().hidden_dropout.p = 0.0  # the classifier's; the frozen layers' sleeps
+    torch.testing.assert_close(all_frozen(**batch).logits, source(**batch).logits)
