@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from transformers import PreTrainedModel
 
 from ptu_seq.methods.base import Setting
@@ -12,7 +14,7 @@ class FineTune(ImageMethod):
     """The source, trained on in all its layers."""
 
     name = "fine_tune"
-    grid = (
+    grid: ClassVar[tuple[Setting, ...]] = (
         {"learning_rate": 1e-3},
         {"learning_rate": 3e-4},
         {"learning_rate": 3e-3},
