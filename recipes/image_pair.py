@@ -2,7 +2,8 @@
 
 A source network is trained once; then every method learns every target with so many images of each
 class, from the same images, with the same step budget and early stopping, each with the best of at
-most four settings of its own (chosen on validation data). See --output_dir for what is written.
+most four settings of its own (layer_search: all its cuts), chosen on validation data.
+See --output_dir for what is written.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A source network is trained once; then every method learns every target at every size, from the
 same examples, with the same step budget and early stopping, each with the best of at most four
-settings of its own (chosen on validation data). See --output_dir for what is written.
+settings of its own (layer_search: all its cuts), chosen on validation data.
+See --output_dir for what is written.
 """
 
 from __future__ import annotations
