@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 
@@ -17,6 +18,7 @@ from ptu_seq.evaluation import accuracy
 from ptu_seq.gate_statistics import GateStatistics
 from ptu_seq.jobs import Job, Outcome
 from ptu_seq.methods import Task, get_method
+from ptu_seq.methods.domains import Domains
 from ptu_seq.models import PTUForSequenceClassification, RNNForSequenceClassification
 from ptu_seq.training import (
     EVALUATION_BATCH,
@@ -29,6 +31,9 @@ from ptu_seq.training import (
 #: Gates are summed up over so many test examples at most.
 GATE_EXAMPLES = 1000
 
+#: Companion methods see so many training examples of each task at most.
+DOMAIN_EXAMPLES = 5000
+
 
 @dataclass(frozen=True)
 class ClassificationJobs:
@@ -36,6 +41,7 @@ class ClassificationJobs:
 
     Args:
         source_dir: the trained source and its tokenizer.
+        source_data: what it learned from.
         targets: the target data sets by name.
         training: how every method is trained.
         unit_options: fields of :class:`ptu_seq.models.PTUConfig`.
@@ -45,6 +51,7 @@ class ClassificationJobs:
     """
 
     source_dir: Path
+    source_data: ClassificationDataset
     targets: Mapping[str, ClassificationDataset]
     training: TrainingOptions
     unit_options: Mapping[str, Any]
@@ -87,6 +94,9 @@ class ClassificationJobs:
             folder=self.logs_dir / job.file_name,
             seed=job.seed,
             callbacks=method.callbacks(model, job.setting),
+            objectives=method.objectives(
+                model, self.source, job.setting, partial(self._domains, job)
+            ),
         )
         parameters = {
             "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -113,6 +123,24 @@ class ClassificationJobs:
         self.tokenizer.save_pretrained(folder)
         return replace(outcome, gates=self._gates(model, test), model_dir=str(folder))
 
+    def _domains(self, job: Job) -> Domains:
+        """Examples of both tasks for methods that learn from more than the target's labels."""
+        target = self._encode(job.cell.target)
+        return Domains(
+            self._source_examples,
+            _examples(some_rows(target.train)),
+            self.source_data.label_names,
+            target.label_names,
+            collate=partial(pad, pad_token_id=int(self.tokenizer.pad_token_id)),
+            batch_size=self.training.batch_size // self.training.gradient_accumulation_steps,
+            seed=job.seed,
+        )
+
+    @cached_property
+    def _source_examples(self) -> Examples:
+        rows, columns = some_rows(self.source_data.train), self.source_data.text_columns
+        return Examples(encode(rows, self.tokenizer, columns, self.max_length))
+
     def _encode(self, target: str) -> ClassificationDataset:
         """The data set with tokens in place of texts; kept, as all of a target's jobs use it."""
         if target not in self._encoded:
@@ -135,6 +163,12 @@ class ClassificationJobs:
             inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
             model.gates(on_gates=statistics, **inputs)
         return statistics.as_records()
+
+
+def some_rows(split: Dataset) -> Dataset:
+    """At most :data:`DOMAIN_EXAMPLES` rows of a split, drawn at random, the same each time."""
+    count = min(DOMAIN_EXAMPLES, len(split))
+    return split.select(np.random.default_rng(0).permutation(len(split))[:count])
 
 
 def _examples(split: Dataset) -> Examples:

@@ -26,6 +26,7 @@ from transformers.trainer_callback import TrainerCallback
 from ptu_seq.batches import Examples, pad
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
+from ptu_seq.methods.objective import Objective
 from ptu_seq.ranges import Checked, Range
 from ptu_seq.trainer_setup import (
     Progress,
@@ -126,6 +127,7 @@ def train(
     seed: int,
     progress: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
+    objectives: Sequence[Objective] = (),
 ) -> Trained:
     """Trains a classifier of texts and leaves the weights of its best validation score in it.
 
@@ -141,6 +143,7 @@ def train(
         seed: orders the batches and draws the dropout; the weights' seed is the caller's affair.
         progress: whether to show a progress bar.
         callbacks: what else takes part in training, such as a method's.
+        objectives: losses beside the model's own.
     """
     return fit(
         model,
@@ -154,6 +157,7 @@ def train(
         seed=seed,
         progress=progress,
         callbacks=callbacks,
+        objectives=objectives,
     )
 
 
@@ -170,6 +174,7 @@ def fit(
     seed: int,
     progress: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
+    objectives: Sequence[Objective] = (),
 ) -> Trained:
     """Trains any classifier, whatever its examples are: see :func:`train`.
 
@@ -185,6 +190,7 @@ def fit(
         seed: orders the batches and draws the dropout.
         progress: whether to show a progress bar.
         callbacks: what else takes part in training, such as a method's.
+        objectives: losses beside the model's own.
     """
     quiet_transformers()
     steps = options.steps(len(cast(Sized, training)))
@@ -200,25 +206,56 @@ def fit(
         **common_arguments(options, steps=steps, folder=folder, seed=seed),
     )
     one_device(arguments)
-    trainer = Trainer(
+    own_groups = [group for objective in objectives for group in objective.parameter_groups()]
+    trainer = _TrainerWithObjectives(
+        objectives=objectives,
         model=model,
         args=arguments,
         train_dataset=training,
         eval_dataset=validation,
         data_collator=collate,
         compute_metrics=_score,
-        optimizers=(make_optimizer(parameter_groups, options.weight_decay), None),
+        optimizers=(make_optimizer([*parameter_groups, *own_groups], options.weight_decay), None),
         callbacks=[
             EarlyStoppingCallback(options.patience),
             *callbacks,
             *([Progress(scale=100)] if progress else []),
         ],
     )
-    seconds = run(trainer, options.report_to)
+    try:
+        seconds = run(trainer, options.report_to)
+    finally:
+        for objective in objectives:
+            objective.close()
     best = trainer.state.best_metric
     assert best is not None and trainer.state.best_model_checkpoint is not None
     shutil.rmtree(trainer.state.best_model_checkpoint)
     return Trained(best, trainer.state.global_step, seconds)
+
+
+class _TrainerWithObjectives(Trainer):
+    """Adds, in training, further losses to the model's own."""
+
+    def __init__(self, objectives: Sequence[Objective], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.objectives = objectives
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if self.objectives and model.training:
+            progress = self.state.global_step / self.state.max_steps
+            added = [objective(inputs, outputs.logits, progress) for objective in self.objectives]
+            # Trainer divides by the parts of a batch only what the model has not divided by itself.
+            is_divided = self.model_accepts_loss_kwargs and num_items_in_batch is not None
+            parts = self.current_gradient_accumulation_steps if is_divided else 1
+            loss = loss + torch.stack(added).sum() / parts
+        return (loss, outputs) if return_outputs else loss
 
 
 @torch.inference_mode()

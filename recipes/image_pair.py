@@ -66,7 +66,10 @@ class StudyArguments(Checked):
     )
     methods: list[str] = field(
         default_factory=lambda: ["scratch", "frozen", "fine_tune", "ptu"],
-        metadata={"help": f"what to compare: {', '.join(IMAGE_METHODS)}"},
+        metadata={
+            "help": f"what to compare: {', '.join(IMAGE_METHODS)}; or one of them with a "
+            "companion, as in ptu+dann"
+        },
     )
     output_dir: str = field(
         default=f"runs/{RECIPE}",
@@ -179,6 +182,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         jobs = ImageJobs(
             prepare_image_source(data, source_recipe, study, logs_dir),
+            data.source,
             data.targets,
             training,
             asdict(units),

@@ -73,7 +73,10 @@ class StudyArguments(Checked):
     )
     methods: list[str] = field(
         default_factory=lambda: ["scratch", "frozen", "fine_tune", "ptu"],
-        metadata={"help": f"what to compare: {', '.join(METHODS)}"},
+        metadata={
+            "help": f"what to compare: {', '.join(METHODS)}; or one of them with a "
+            "companion, as in ptu+dann"
+        },
     )
     output_dir: str = field(
         default=f"runs/{RECIPE}",
@@ -212,6 +215,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         jobs = ClassificationJobs(
             prepare_source(data, source_recipe, study, logs_dir),
+            data.source,
             data.targets,
             training,
             asdict(units),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers import AutoModelForImageClassification, PreTrainedModel, set_seed
 
 from ptu_seq.data.image_subsets import image_subset
@@ -17,13 +18,18 @@ from ptu_seq.gate_statistics import GateStatistics
 from ptu_seq.images.batches import EVALUATION_BATCH, ImageExamples, predict, stack
 from ptu_seq.images.networks import NetworkShape
 from ptu_seq.jobs import Job, Outcome
-from ptu_seq.methods.vision import ImageTask, get_image_method
+from ptu_seq.methods import Task
+from ptu_seq.methods.domains import Domains
+from ptu_seq.methods.vision import get_image_method
 from ptu_seq.models import PTUForImageClassification
 from ptu_seq.trainer_setup import quiet_transformers
 from ptu_seq.training import TrainingOptions, fit
 
 #: Gates are summed up over so many test images at most.
 GATE_EXAMPLES = 1000
+
+#: Companion methods see so many training images of each task at most.
+DOMAIN_EXAMPLES = 5000
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class ImageJobs:
 
     Args:
         source_dir: the trained source.
+        source_data: what it learned from.
         targets: the target data sets by name.
         training: how every method is trained.
         unit_options: what :meth:`ptu_seq.models.PTUForImageClassification.from_source` is told of
@@ -42,6 +49,7 @@ class ImageJobs:
     """
 
     source_dir: Path
+    source_data: ImageDataset
     targets: Mapping[str, ImageDataset]
     training: TrainingOptions
     unit_options: Mapping[str, Any]
@@ -62,7 +70,7 @@ class ImageJobs:
         dataset = self.targets[job.cell.target]
         subset = image_subset(dataset, job.cell.size, job.seed)
         method = get_image_method(job.cell.method)
-        task = ImageTask(dict(enumerate(dataset.label_names)), self.unit_options)
+        task = Task(dict(enumerate(dataset.label_names)), self.unit_options)
         set_seed(job.seed)
         model = method.build(self.source, task, job.setting)
         trained = fit(
@@ -76,6 +84,9 @@ class ImageJobs:
             folder=self.logs_dir / job.file_name,
             seed=job.seed,
             callbacks=method.callbacks(model, job.setting),
+            objectives=method.objectives(
+                model, self.source, job.setting, partial(self._domains, job)
+            ),
         )
         parameters = {
             "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -104,5 +115,28 @@ class ImageJobs:
             model.gates(pixels.to(model.device), on_gates=statistics)
         return replace(outcome, gates=statistics.as_records(), model_dir=str(folder))
 
+    def _domains(self, job: Job) -> Domains:
+        """Images of both tasks for methods that learn from more than the target's labels."""
+        target = self.targets[job.cell.target]
+        return Domains(
+            self._source_examples,
+            self._examples(some_images(target.train)),
+            self.source_data.label_names,
+            target.label_names,
+            collate=stack,
+            batch_size=self.training.batch_size // self.training.gradient_accumulation_steps,
+            seed=job.seed,
+        )
+
+    @cached_property
+    def _source_examples(self) -> ImageExamples:
+        return self._examples(some_images(self.source_data.train))
+
     def _examples(self, split: ImageSplit) -> ImageExamples:
         return ImageExamples(split, self.network.image_size, self.network.num_channels)
+
+
+def some_images(split: ImageSplit) -> ImageSplit:
+    """At most :data:`DOMAIN_EXAMPLES` images of a split, drawn at random, the same each time."""
+    order = np.random.default_rng(0).permutation(len(split))
+    return split.select(order[:DOMAIN_EXAMPLES].tolist())

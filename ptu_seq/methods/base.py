@@ -5,16 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.trainer_callback import TrainerCallback
 
+from ptu_seq.methods.domains import GetDomains
+from ptu_seq.methods.objective import Objective
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
 from ptu_seq.models.ptu_classifier import copy_classifier
 
 Setting = Mapping[str, Any]
+Source = TypeVar("Source", bound=PreTrainedModel)
 
 
 @dataclass(frozen=True)
@@ -23,44 +26,69 @@ class Task:
 
     Args:
         id2label: names of the labels.
-        unit_options: fields of :class:`ptu_seq.models.PTUConfig` that hold for all units.
+        unit_options: options that hold for all units, as :class:`ptu_seq.models.PTUConfig` and
+            :meth:`ptu_seq.models.PTUForImageClassification.from_source` know them.
     """
 
     id2label: dict[int, str]
     unit_options: Mapping[str, Any]
 
 
-class TransferMethod(ABC):
-    """One way to learn the target task given a trained source.
+class Method(ABC, Generic[Source]):
+    """One way to learn the target task given a trained source, whatever its examples are.
 
     Attributes:
         name: what flags, files and tables call it.
         grid: the settings that are tried on validation data, at most four, every method's own;
-            each has a "learning_rate" and a "classifier_learning_rate" (Adam's, at their peak).
+            each has a "learning_rate" (Adam's, at its peak).
+        joins: whether a companion can stand beside it: whether it trains its features, once.
     """
 
-    name: ClassVar[str]
-    grid: ClassVar[tuple[Setting, ...]]
+    name: str
+    grid: tuple[Setting, ...]
+    joins: bool = True
 
     def settings(self, depth: int) -> tuple[Setting, ...]:
         """What is tried on validation data for networks of `depth` layers below the classifier."""
         return self.grid
 
     @abstractmethod
-    def build(
-        self, source: RNNForSequenceClassification, task: Task, setting: Setting
-    ) -> PreTrainedModel:
+    def build(self, source: Source, task: Task, setting: Setting) -> PreTrainedModel:
         """The model before training; the source itself is not changed."""
+
+    def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
+        """What the optimiser trains, and at which learning rates."""
+        return split_by_rate(model, [], setting["learning_rate"])
+
+    def callbacks(self, model: PreTrainedModel, setting: Setting) -> list[TrainerCallback]:
+        """What takes part in training beside the optimiser; made before training begins."""
+        return []
+
+    def objectives(
+        self, model: PreTrainedModel, source: Source, setting: Setting, domains: GetDomains
+    ) -> list[Objective]:
+        """Losses beside the task's; made before training begins.
+
+        Args:
+            model: what :meth:`build` returned.
+            source: the trained source.
+            setting: see `grid`.
+            domains: makes unlabelled examples of both tasks, for methods that learn from them.
+        """
+        return []
+
+
+class TransferMethod(Method[RNNForSequenceClassification]):
+    """A method for classifiers of sentences.
+
+    Its settings have a "classifier_learning_rate" beside the "learning_rate" of all else.
+    """
 
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
         """What the optimiser trains, and at which learning rates."""
         classifier = cast(nn.Linear, model.classifier)
         parts = [(classifier.parameters(), setting["classifier_learning_rate"])]
         return split_by_rate(model, parts, setting["learning_rate"])
-
-    def callbacks(self, model: PreTrainedModel, setting: Setting) -> list[TrainerCallback]:
-        """What takes part in training beside the optimiser; made before training begins."""
-        return []
 
 
 def split_by_rate(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ptu_seq.methods.base import Setting, Task, TransferMethod, copy_source, plain_network
 from ptu_seq.models import RNNForSequenceClassification
 
@@ -12,7 +10,7 @@ class FineTune(TransferMethod):
     """The source, trained on in all its layers."""
 
     name = "fine_tune"
-    grid: ClassVar[tuple[Setting, ...]] = (
+    grid: tuple[Setting, ...] = (
         {"learning_rate": 1e-3, "classifier_learning_rate": 1e-3},
         {"learning_rate": 1e-3, "classifier_learning_rate": 3e-2},
         {"learning_rate": 3e-3, "classifier_learning_rate": 3e-2},

@@ -10,6 +10,7 @@ class Frozen(TransferMethod):
     """The source with all but its classifier frozen, dropout of the frozen part included."""
 
     name = "frozen"
+    joins = False
     grid = (
         {"learning_rate": 0.0, "classifier_learning_rate": 1e-3},
         {"learning_rate": 0.0, "classifier_learning_rate": 1e-2},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,7 +26,8 @@ class LayerSearch(FineTune):
     """
 
     name = "layer_search"
-    grid: ClassVar[tuple[Setting, ...]] = (
+    joins = False
+    grid: tuple[Setting, ...] = (
         {"learning_rate": 3e-3, "classifier_learning_rate": 3e-2},
         {"learning_rate": 1e-3, "classifier_learning_rate": 3e-3},
     )

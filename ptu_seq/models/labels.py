@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -22,15 +24,25 @@ def copy_classifier(
         Whether the labels and sizes agree, so that the weights were copied.
     """
     head = linear_head(source)
-    theirs, ours = label_names(source.config), label_names(config)
-    same = are_named(ours) and len(set(ours)) == len(ours) and sorted(theirs) == sorted(ours)
-    if not same or head.weight.shape != classifier.weight.shape:
+    rows = matching_labels(label_names(source.config), label_names(config))
+    if rows is None or head.weight.shape != classifier.weight.shape:
         return False
-    rows = [theirs.index(label) for label in ours]
     classifier.weight.copy_(head.weight[rows])
     if head.bias is not None and classifier.bias is not None:
         classifier.bias.copy_(head.bias[rows])
     return True
+
+
+def matching_labels(theirs: Sequence[str], ours: Sequence[str]) -> list[int] | None:
+    """Where each of our labels stands among theirs; None unless they are the same named ones.
+
+    Example:
+        >>> matching_labels(["no", "yes"], ["yes", "no"])
+        [1, 0]
+        >>> matching_labels(["no", "yes"], ["bad", "good"])
+    """
+    same = are_named(ours) and len(set(ours)) == len(ours) and sorted(theirs) == sorted(ours)
+    return [theirs.index(label) for label in ours] if same else None
 
 
 def linear_head(network: PreTrainedModel) -> nn.Linear:
@@ -61,6 +73,6 @@ def label_names(config: PreTrainedConfig) -> list[str]:
     return [names[i] for i in sorted(names)]
 
 
-def are_named(labels: list[str]) -> bool:
+def are_named(labels: Sequence[str]) -> bool:
     """Whether labels have names, so that they say what they mean; transformers fills in LABEL_0."""
     return not any(label.startswith("LABEL_") for label in labels)

@@ -169,3 +169,13 @@ def test_what_cannot_be_is_told_in_a_sentence(words, message, data: Path, tmp_pa
 def test_the_source_is_no_target(data: Path, tmp_path: Path):
     with pytest.raises(UserError, match="is the source itself"):
         run(data, tmp_path / "out", f"--target_datasets={data / 'large'}")
+
+
+def test_companions_stand_in_the_table_beside_the_others(data: Path, tmp_path: Path):
+    run(data, tmp_path / "out", "--methods", "coral", "ptu+dann")
+    lines = read_lines(tmp_path / "out" / "results.jsonl")
+    assert [line["method"] for line in lines] == ["coral", "ptu+dann"]
+    assert isinstance(
+        PTUForImageClassification.from_pretrained(tmp_path / "out" / "model"),
+        PTUForImageClassification,
+    )

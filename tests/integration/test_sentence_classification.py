@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +264,71 @@ def test_presets_are_complete(preset: str, capsys):
         main(["--preset", preset, "--help"])
     assert exit_.value.code == 0
     assert f"(default: {preset})" in capsys.readouterr().out
+
+
+TOY = """
+from ptu_seq.methods import METHODS
+from ptu_seq.methods.base import split_by_rate
+from ptu_seq.methods.fine_tune import FineTune
+
+
+class Recurrent(FineTune):
+    \"\"\"Only the recurrent layers and the classifier are tuned.\"\"\"
+
+    name = "recurrent"
+    grid = (
+        {"learning_rate": 1e-3, "classifier_learning_rate": 1e-2},
+        {"learning_rate": 1e-2, "classifier_learning_rate": 1e-2},
+    )
+
+    def build(self, source, task, setting):
+        network = super().build(source, task, setting)
+        network.embedding.requires_grad_(False)
+        return network
+
+
+METHODS["recurrent"] = Recurrent()
+
+if __name__ == "__main__":
+    from ptu_seq.arguments import run_recipe
+    from recipes.sentence_classification import main
+
+    run_recipe(main)
+"""
+
+
+def test_a_method_is_added_from_outside(data: Path, tmp_path: Path):
+    """In a script of one's own, whose methods the worker processes know as well."""
+    script = tmp_path / "recurrent.py"
+    script.write_text(TOY)
+    words = [
+        str(data / "small.yaml"),
+        f"--source_dataset={data / 'books'}",
+        f"--target_datasets={data / 'films'}",
+        *("--sizes", "60", "--workers", "2", "--methods", "recurrent", "recurrent+coral"),
+        f"--output_dir={tmp_path / 'out'}",
+    ]
+    done = subprocess.run(
+        [sys.executable, str(script), *words],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = results(tmp_path / "out")
+    assert sorted(line["method"] for line in lines) == ["recurrent", "recurrent+coral"]
+    # The embeddings are not trained: vectors of 16 features for at most 120 tokens.
+    for line in lines:
+        frozen = line["parameters"]["total"] - line["parameters"]["trained"]
+        assert frozen % 16 == 0 and 0 < frozen <= 120 * 16
+
+
+def test_companions_stand_in_the_table_beside_the_others(data: Path, tmp_path: Path):
+    run(data, tmp_path / "out", "--methods", "dann", "ptu+ddc", "distillation")
+    lines = results(tmp_path / "out")
+    assert [line["method"] for line in lines] == ["dann", "ptu+ddc", "distillation"]
+    assert len(list((tmp_path / "out" / "gates").iterdir())) == 1
+    assert "ptu+ddc" in (tmp_path / "out" / "summary.md").read_text("utf-8")
+    tried = read_lines(tmp_path / "out" / "tuning.jsonl")
+    assert {t["setting"].get("alignment") for t in tried if t["method"] == "dann"} == {0.1, 1.0}

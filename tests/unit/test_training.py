@@ -22,6 +22,7 @@ from ptu_seq.batches import Examples, pad
 from ptu_seq.data import train_tokenizer
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
+from ptu_seq.methods.objective import Objective
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
 from ptu_seq.training import Trained, TrainingOptions, predict, train
 
@@ -59,6 +60,7 @@ def fit(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Fit:
         dropout: float = 0.0,
         seed: int = 0,
         progress: bool = False,
+        objective: Callable[[RNNForSequenceClassification], Objective] | None = None,
         **options: Any,
     ) -> tuple[Trained, RNNForSequenceClassification]:
         torch.manual_seed(0)
@@ -87,6 +89,7 @@ def fit(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Fit:
             folder=tmp_path / "run",
             seed=seed,
             progress=progress,
+            objectives=[objective(model)] if objective else [],
         )
         return trained, model
 
@@ -234,6 +237,50 @@ def test_a_batch_in_parts_gives_the_same_step(fit):
     data = examples(36, 1)
     whole = fit(data)[1].state_dict()
     parts = fit(data, gradient_accumulation_steps=4)[1].state_dict()
+    for name, weight in whole.items():
+        torch.testing.assert_close(parts[name], weight, rtol=1e-3, atol=1e-5)
+
+
+class Shrink(Objective):
+    """The sum of a model's squared weights, scaled by a weight of its own."""
+
+    def __init__(self, model: RNNForSequenceClassification) -> None:
+        self.model = model
+        self.scale = torch.nn.Parameter(torch.ones(()))
+        self.progress: list[float] = []
+        self.is_closed = False
+
+    def __call__(self, inputs: Any, logits: Tensor, progress: float) -> Tensor:
+        assert self.model.training and len(inputs["labels"]) == len(logits)
+        self.progress.append(progress)
+        return self.scale * sum(p.square().sum() for p in self.model.parameters())
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [{"params": [self.scale], "lr": 0.02}]
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_an_objective_adds_to_the_loss_of_training(fit, scores):
+    kept: list[Shrink] = []
+
+    def shrink(model: RNNForSequenceClassification) -> Shrink:
+        kept.append(Shrink(model))
+        return kept[0]
+
+    _, plain = fit(rates=(0.03,))
+    _, model = fit(rates=(0.03,), objective=shrink)
+    norms = [sum(float(p.detach().square().sum()) for p in m.parameters()) for m in (model, plain)]
+    assert norms[0] < 0.8 * norms[1]
+    assert kept[0].progress == [step / 20 for step in range(20)]
+    assert kept[0].is_closed and kept[0].scale < 0.9
+
+
+def test_an_objective_counts_once_however_many_parts_a_batch_has(fit):
+    data = examples(36, 1)
+    whole = fit(data, objective=Shrink)[1].state_dict()
+    parts = fit(data, objective=Shrink, gradient_accumulation_steps=4)[1].state_dict()
     for name, weight in whole.items():
         torch.testing.assert_close(parts[name], weight, rtol=1e-3, atol=1e-5)
 

@@ -1,8 +1,12 @@
-"""The transfer methods of images, one file each; `IMAGE_METHODS` has them by name."""
+"""The transfer methods of images, one file each; `IMAGE_IMAGE_METHODS` has them by name."""
 
-from ptu_seq.errors import UserError, closest
-from ptu_seq.methods.vision.base import ImageMethod, ImageTask
+from typing import Any
+
+from ptu_seq.methods.alignment import ALIGNMENTS, Companion
+from ptu_seq.methods.base import Method
+from ptu_seq.methods.names import find_method
 from ptu_seq.methods.vision.cross_stitch import CrossStitchTransfer
+from ptu_seq.methods.vision.distillation import Distillation
 from ptu_seq.methods.vision.fine_tune import FineTune
 from ptu_seq.methods.vision.frozen import Frozen
 from ptu_seq.methods.vision.gradual_unfreezing import GradualUnfreezing
@@ -14,28 +18,24 @@ from ptu_seq.methods.vision.ptu import PTUTransfer
 from ptu_seq.methods.vision.scratch import Scratch
 from ptu_seq.methods.vision.side_tuning import SideTuning
 
-IMAGE_METHODS: dict[str, ImageMethod] = {
+IMAGE_METHODS: dict[str, Method[Any]] = {
     method.name: method
     for method in (
         *(Scratch(), Frozen(), FineTune(), PTUTransfer()),
         *(LinearProbe(), LPFT(), GradualUnfreezing(), L2SP(), CrossStitchTransfer(), SideTuning()),
-        LayerSearch(),
+        *(LayerSearch(), Distillation()),
+        *(Companion(FineTune(), alignment, name) for name, alignment in ALIGNMENTS.items()),
     )
 }
 
 
-def get_image_method(name: str) -> ImageMethod:
-    """The method of that name.
+def get_image_method(name: str) -> Method[Any]:
+    """The method of that name, of a companion alone, or of both as in "ptu+dann".
 
     Raises:
         UserError: if there is none; the closest name is suggested.
     """
-    if name not in IMAGE_METHODS:
-        raise UserError(
-            f"no image method is named {name!r}{closest(name, IMAGE_METHODS)}; accepted: "
-            f"{', '.join(IMAGE_METHODS)}."
-        )
-    return IMAGE_METHODS[name]
+    return find_method(name, IMAGE_METHODS)
 
 
-__all__ = ["IMAGE_METHODS", "ImageMethod", "ImageTask", "get_image_method"]
+__all__ = ["IMAGE_METHODS", "get_image_method"]

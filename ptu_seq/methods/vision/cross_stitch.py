@@ -9,9 +9,8 @@ import torch
 from transformers import PreTrainedModel
 
 from ptu_seq.linear_units import CrossStitch, LinearUnit
-from ptu_seq.methods.base import Setting, split_by_rate
+from ptu_seq.methods.base import Setting, Task, split_by_rate
 from ptu_seq.methods.cross_stitch import unit_parameters
-from ptu_seq.methods.vision.base import ImageTask
 from ptu_seq.methods.vision.fine_tune import FineTune
 from ptu_seq.models.ptu_vision import BLOCKS, EXAMPLE_SIZE
 from ptu_seq.sites import attach
@@ -31,7 +30,7 @@ class CrossStitchTransfer(FineTune):
         {"learning_rate": 3e-4, "unit_learning_rate": 1e-2},
     )
 
-    def build(self, source: PreTrainedModel, task: ImageTask, setting: Setting) -> PreTrainedModel:
+    def build(self, source: PreTrainedModel, task: Task, setting: Setting) -> PreTrainedModel:
         """A copy of the source, stitched to another that stays frozen."""
         network = super().build(source, task, setting)
         return stitch(network, source, BLOCKS[source.config.model_type], CrossStitch)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from transformers import PreTrainedModel
 
-from ptu_seq.methods.base import Setting
-from ptu_seq.methods.vision.base import ImageMethod, ImageTask, copy_source, freeze, plain_network
+from ptu_seq.methods.base import Setting, Task
+from ptu_seq.methods.vision.base import ImageMethod, copy_source, freeze, plain_network
 
 
 class Frozen(ImageMethod):
     """The source with all but its classifier frozen: a linear probe."""
 
     name = "frozen"
+    joins = False
     grid = (
         {"learning_rate": 1e-3},
         {"learning_rate": 3e-3},
@@ -19,7 +20,7 @@ class Frozen(ImageMethod):
         {"learning_rate": 3e-2},
     )
 
-    def build(self, source: PreTrainedModel, task: ImageTask, setting: Setting) -> PreTrainedModel:
+    def build(self, source: PreTrainedModel, task: Task, setting: Setting) -> PreTrainedModel:
         """The source with a classifier for the target's labels."""
         network = plain_network(source, task)
         copy_source(source, network)

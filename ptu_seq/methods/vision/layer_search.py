@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from transformers import PreTrainedModel
 
-from ptu_seq.methods.base import Setting
+from ptu_seq.methods.base import Setting, Task
 from ptu_seq.methods.layer_search import all_cuts, cut
-from ptu_seq.methods.vision.base import ImageTask, copy_source, plain_network
+from ptu_seq.methods.vision.base import copy_source, plain_network
 from ptu_seq.methods.vision.fine_tune import FineTune
 
 
@@ -16,13 +14,14 @@ class LayerSearch(FineTune):
     """All cuts, each at each learning rate: :mod:`ptu_seq.methods.layer_search`."""
 
     name = "layer_search"
-    grid: ClassVar[tuple[Setting, ...]] = ({"learning_rate": 1e-3}, {"learning_rate": 3e-3})
+    joins = False
+    grid: tuple[Setting, ...] = ({"learning_rate": 1e-3}, {"learning_rate": 3e-3})
 
     def settings(self, depth: int) -> tuple[Setting, ...]:
         """Every cut at every learning rate."""
         return all_cuts(self.grid, depth)
 
-    def build(self, source: PreTrainedModel, task: ImageTask, setting: Setting) -> PreTrainedModel:
+    def build(self, source: PreTrainedModel, task: Task, setting: Setting) -> PreTrainedModel:
         """Layers frozen, tuned and new, as the setting says."""
         network, new = plain_network(source, task), plain_network(source, task)
         copy_source(source, network)

@@ -6,9 +6,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from ptu_seq.methods.base import Setting
+from ptu_seq.methods.base import Setting, Task
 from ptu_seq.methods.linear_probe import probe_groups, start_probe
-from ptu_seq.methods.vision.base import ImageTask
 from ptu_seq.methods.vision.frozen import Frozen
 
 
@@ -23,7 +22,7 @@ class LinearProbe(Frozen):
         {"learning_rate": 3e-2, "weight_decay": 0.3},
     )
 
-    def build(self, source: PreTrainedModel, task: ImageTask, setting: Setting) -> PreTrainedModel:
+    def build(self, source: PreTrainedModel, task: Task, setting: Setting) -> PreTrainedModel:
         """The frozen source under a classifier of zeros."""
         network = super().build(source, task, setting)
         start_probe(network)

@@ -6,8 +6,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from ptu_seq.methods.base import Setting, split_by_rate
-from ptu_seq.methods.vision.base import ImageMethod, ImageTask
+from ptu_seq.methods.base import Setting, Task, split_by_rate
+from ptu_seq.methods.vision.base import ImageMethod
 from ptu_seq.models import PTUForImageClassification
 from ptu_seq.models.ptu_vision import BLOCKS
 
@@ -55,7 +55,7 @@ class PTUTransfer(ImageMethod):
     )
 
     def build(
-        self, source: PreTrainedModel, task: ImageTask, setting: Setting
+        self, source: PreTrainedModel, task: Task, setting: Setting
     ) -> PTUForImageClassification:
         """Both networks and their units."""
         return PTUForImageClassification.from_source(

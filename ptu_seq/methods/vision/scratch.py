@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from transformers import PreTrainedModel
 
-from ptu_seq.methods.base import Setting
-from ptu_seq.methods.vision.base import ImageMethod, ImageTask, plain_network
+from ptu_seq.methods.base import Setting, Task
+from ptu_seq.methods.vision.base import ImageMethod, plain_network
 
 
 class Scratch(ImageMethod):
@@ -18,6 +18,6 @@ class Scratch(ImageMethod):
         {"learning_rate": 3e-4},
     )
 
-    def build(self, source: PreTrainedModel, task: ImageTask, setting: Setting) -> PreTrainedModel:
+    def build(self, source: PreTrainedModel, task: Task, setting: Setting) -> PreTrainedModel:
         """A new network."""
         return plain_network(source, task)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from transformers import PreTrainedModel
 
 from ptu_seq.linear_units import SideBlend
-from ptu_seq.methods.base import Setting
+from ptu_seq.methods.base import Setting, Task
 from ptu_seq.methods.layers import layers
-from ptu_seq.methods.vision.base import ImageTask
 from ptu_seq.methods.vision.cross_stitch import CrossStitchTransfer, stitch
 from ptu_seq.methods.vision.fine_tune import FineTune
 
@@ -17,7 +16,7 @@ class SideTuning(CrossStitchTransfer):
 
     name = "side_tuning"
 
-    def build(self, source: PreTrainedModel, task: ImageTask, setting: Setting) -> PreTrainedModel:
+    def build(self, source: PreTrainedModel, task: Task, setting: Setting) -> PreTrainedModel:
         """A copy of the source, blended with another that stays frozen."""
         last = layers(source)[-2].name
         network = FineTune.build(self, source, task, setting)

@@ -17,7 +17,7 @@ from ptu_seq.methods import METHODS, Task, get_method
 from ptu_seq.methods.l2_sp import Pull
 from ptu_seq.methods.layers import body_parameters, head_parameters, layers
 from ptu_seq.methods.unfreezing import Stage, StagedUnfreezing
-from ptu_seq.methods.vision import IMAGE_METHODS, ImageTask, get_image_method
+from ptu_seq.methods.vision import IMAGE_METHODS, get_image_method
 from ptu_seq.models.labels import linear_head
 from ptu_seq.sites import attached, detach
 from ptu_seq.training import TrainingOptions, fit
@@ -66,7 +66,7 @@ def train_images(
     """Trains one method on images; source, model and what a callback saw."""
     source, method = image_source(architecture), get_image_method(name)
     torch.manual_seed(2)
-    model = method.build(source, ImageTask(OTHER, {}), setting)
+    model = method.build(source, Task(OTHER, {}), setting)
     watch = Watch(model)
     rows: Any = images(3)
     fit(
@@ -292,7 +292,7 @@ def test_a_cut_freezes_the_first_layers_tunes_the_next_and_draws_the_rest(archit
     assert set(watch.awake[0]) == set(everything[1:])
     ours, theirs = layers(model), layers(source)
     torch.manual_seed(2)
-    built = get_image_method("layer_search").build(source, ImageTask(OTHER, {}), setting)
+    built = get_image_method("layer_search").build(source, Task(OTHER, {}), setting)
     for place, (layer, trained, start) in enumerate(
         zip(layers(built), ours, theirs[:-1] + [ours[-1]], strict=True)
     ):

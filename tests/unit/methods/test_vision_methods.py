@@ -11,14 +11,15 @@ from transformers import PreTrainedModel, set_seed
 
 from ptu_seq.errors import UserError
 from ptu_seq.images.networks import ARCHITECTURES, NetworkShape, new_network
-from ptu_seq.methods.vision import IMAGE_METHODS, ImageTask, get_image_method
+from ptu_seq.methods import Task
+from ptu_seq.methods.vision import IMAGE_METHODS, get_image_method
 from ptu_seq.models import PTUForImageClassification
 from ptu_seq.models.labels import linear_head
 from ptu_seq.source import content_hash
 
 LABELS = {0: "nought", 1: "one", 2: "two"}
-SAME = ImageTask(LABELS, {})
-OTHER = ImageTask({0: "cat", 1: "dog", 2: "eel", 3: "fox"}, {})
+SAME = Task(LABELS, {})
+OTHER = Task({0: "cat", 1: "dog", 2: "eel", 3: "fox"}, {})
 SETTINGS = [
     pytest.param(method, setting, id=f"{name}-{i}")
     for name, method in IMAGE_METHODS.items()
@@ -151,7 +152,7 @@ def _first(output: Any) -> Tensor:
 @pytest.mark.parametrize("setting", get_image_method("ptu").grid, ids=str)
 def test_ptu_starts_and_trains_as_its_setting_says(setting, source):
     method = get_image_method("ptu")
-    model = method.build(source, ImageTask(LABELS, {"gates_per": "channel"}), setting)
+    model = method.build(source, Task(LABELS, {"gates_per": "channel"}), setting)
     assert isinstance(model, PTUForImageClassification)
     assert model.config.gates_per == "channel"
     weight = next(model.target.parameters())

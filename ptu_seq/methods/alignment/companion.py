@@ -1,0 +1,57 @@
+"""A method with a companion: `ptu+dann` is `ptu` with DANN's loss beside the task's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PreTrainedModel
+from transformers.trainer_callback import TrainerCallback
+
+from ptu_seq.methods.alignment.base import Alignment
+from ptu_seq.methods.base import Method, Setting, Task
+from ptu_seq.methods.domains import GetDomains
+from ptu_seq.methods.objective import Objective
+
+
+class Companion(Method[Any]):
+    """Another method, whose network also learns to make the two tasks look alike.
+
+    Its settings are the first two of the other method's, each at two strengths of the companion's
+    loss ("alignment"): as many as other methods have.
+
+    Args:
+        method: the other method.
+        alignment: the companion's loss.
+        name: what flags and tables call both.
+    """
+
+    joins = False
+
+    def __init__(self, method: Method[Any], alignment: type[Alignment], name: str) -> None:
+        self.name = name
+        self.method = method
+        self.alignment = alignment
+        self.grid = tuple(
+            {**setting, "alignment": strength}
+            for setting in method.grid[:2]
+            for strength in alignment.strengths
+        )
+
+    def build(self, source: Any, task: Task, setting: Setting) -> PreTrainedModel:
+        """What the other method builds."""
+        return self.method.build(source, task, setting)
+
+    def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
+        """Those of the other method."""
+        return self.method.parameter_groups(model, setting)
+
+    def callbacks(self, model: PreTrainedModel, setting: Setting) -> list[TrainerCallback]:
+        """Those of the other method."""
+        return self.method.callbacks(model, setting)
+
+    def objectives(
+        self, model: PreTrainedModel, source: Any, setting: Setting, domains: GetDomains
+    ) -> list[Objective]:
+        """The companion's loss, after those of the other method."""
+        theirs = self.method.objectives(model, source, setting, domains)
+        return [*theirs, self.alignment(model, domains(), setting["alignment"])]

@@ -1,0 +1,29 @@
+"""DAN: deep adaptation networks (Long et al., ICML 2015)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ptu_seq.methods.alignment.base import Activations, Alignment
+from ptu_seq.methods.alignment.mmd import squared_mmd
+
+#: Of the squared bandwidth by the median rule: from far finer to far coarser.
+MULTIPLES = tuple(2.0**power for power in range(-4, 5))
+
+
+class DAN(Alignment):
+    """Squared maximum mean discrepancies of the last layers, each by many kernels.
+
+    The layers are what the classifier reads and, where the tasks have the same labels, its logits.
+    The kernels weigh alike, as in the authors' code; the paper also learns their weights.
+    """
+
+    name = "dan"
+    strengths = (0.25, 1.0)
+
+    def distance(self, source: Activations, target: Activations, progress: float) -> Tensor:
+        """The sum over layers; see :func:`ptu_seq.methods.alignment.mmd.squared_mmd`."""
+        distance = squared_mmd(source.features, target.features, MULTIPLES)
+        if source.logits is not None and target.logits is not None:
+            distance = distance + squared_mmd(source.logits, target.logits, MULTIPLES)
+        return distance

@@ -1,0 +1,82 @@
+"""Examples of both tasks, for methods that learn from more than the target's labelled few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ptu_seq.models.labels import matching_labels
+
+Row = Mapping[str, Tensor]
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Domains:
+    """The source's examples, and the target's without their labels.
+
+    Args:
+        source: rows with "labels".
+        target: rows; labels among them are never read.
+        source_labels: names of the source's labels.
+        target_labels: names of the target's.
+        collate: makes a batch of rows.
+        batch_size: examples of each in a batch, or all there are if those are fewer.
+        seed: orders the batches.
+    """
+
+    source: Dataset[Any]
+    target: Dataset[Any]
+    source_labels: Sequence[str]
+    target_labels: Sequence[str]
+    collate: Callable[[list[Any]], Batch]
+    batch_size: int
+    seed: int
+
+    def batches(self) -> Iterator[tuple[Batch, Batch]]:
+        """Batches of source and target examples, without end.
+
+        Those of the source have "labels" where both tasks have the same named ones, as the
+        target numbers them; those of the target have none.
+        """
+        positions = matching_labels(self.source_labels, self.target_labels)
+        ids = None if positions is None else [positions.index(i) for i in range(len(positions))]
+        source = self._endless(_Relabelled(self.source, ids), self.seed)
+        target = self._endless(_Relabelled(self.target, None), self.seed + 1)
+        return zip(source, target, strict=True)
+
+    def _endless(self, rows: _Relabelled, seed: int) -> Iterator[Batch]:
+        loader = DataLoader(
+            rows,
+            min(self.batch_size, len(rows)),
+            shuffle=True,
+            drop_last=True,
+            collate_fn=self.collate,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        while True:
+            yield from loader
+
+
+#: Makes them when they are asked for, as most methods never do.
+GetDomains = Callable[[], Domains]
+
+
+class _Relabelled(Dataset[Row]):
+    def __init__(self, rows: Any, ids: Sequence[int] | None) -> None:
+        self.rows, self.ids = rows, ids
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Row:
+        row = dict(self.rows[index])
+        label = row.pop("labels")
+        if self.ids is not None:
+            row["labels"] = torch.tensor(self.ids[int(label)])
+        return row
