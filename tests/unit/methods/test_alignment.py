@@ -154,7 +154,7 @@ def test_a_companion_changes_what_is_learned_and_leaves_no_trace(name, labels, t
 
 @pytest.mark.parametrize("name", ["ddc", "dan", "coral"])
 def test_the_loss_draws_the_domains_together(name):
-    model = network("lenet")
+    model: Any = network("lenet")
     far: Any = images(16, shift=1.0)
     near: Any = images(16)
     loss = objective(name, model, domains(far, near, ["cat", "dog"]))
@@ -192,9 +192,12 @@ def test_the_source_is_classified_too_where_the_labels_are_the_same(name):
 def test_dan_aligns_logits_where_they_mean_the_same(labels, monkeypatch):
     seen: list[Activations] = []
     dan = objective("dan", network(), domains(images(4), images(4), labels))
-    monkeypatch.setattr(
-        dan, "distance", lambda s, t, progress: seen.extend([s, t]) or s.features.sum()
-    )
+
+    def distance(source: Activations, target: Activations, progress: float) -> Tensor:
+        seen.extend([source, target])
+        return source.features.sum()
+
+    monkeypatch.setattr(dan, "distance", distance)
     dan({}, torch.zeros(1), 0.5)
     assert [a.features.shape for a in seen] == [(4, 16), (4, 16)]
     assert all((a.logits is not None) == (labels == LABELS) for a in seen)
