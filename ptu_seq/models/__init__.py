@@ -10,7 +10,10 @@ from transformers import (
 from ptu_seq.models.classifier import RNNForSequenceClassification
 from ptu_seq.models.config import PTUConfig, RNNConfig
 from ptu_seq.models.copy_parent import copy_parent
+from ptu_seq.models.encoder_classifier import EncoderForSequenceClassification
+from ptu_seq.models.encoder_config import EncoderConfig, PTUEncoderConfig
 from ptu_seq.models.ptu_classifier import PTUForSequenceClassification
+from ptu_seq.models.ptu_encoder import PTUEncoderForSequenceClassification
 from ptu_seq.models.ptu_seq2seq import PTUForConditionalGeneration
 from ptu_seq.models.ptu_vision import PTUForImageClassification
 from ptu_seq.models.seq2seq import RNNForConditionalGeneration
@@ -22,6 +25,11 @@ AutoConfig.register(RNNConfig.model_type, RNNConfig)
 AutoConfig.register(PTUConfig.model_type, PTUConfig)
 AutoModelForSequenceClassification.register(RNNConfig, RNNForSequenceClassification)
 AutoModelForSequenceClassification.register(PTUConfig, PTUForSequenceClassification)
+
+AutoConfig.register(EncoderConfig.model_type, EncoderConfig)
+AutoConfig.register(PTUEncoderConfig.model_type, PTUEncoderConfig)
+AutoModelForSequenceClassification.register(EncoderConfig, EncoderForSequenceClassification)
+AutoModelForSequenceClassification.register(PTUEncoderConfig, PTUEncoderForSequenceClassification)
 
 AutoConfig.register(Seq2SeqConfig.model_type, Seq2SeqConfig)
 AutoConfig.register(PTUSeq2SeqConfig.model_type, PTUSeq2SeqConfig)
@@ -36,7 +44,11 @@ AutoModelForImageClassification.register(PTUVisionConfig, PTUForImageClassificat
 __all__ = [
     "CNNConfig",
     "CNNForImageClassification",
+    "EncoderConfig",
+    "EncoderForSequenceClassification",
     "PTUConfig",
+    "PTUEncoderConfig",
+    "PTUEncoderForSequenceClassification",
     "PTUForConditionalGeneration",
     "PTUForImageClassification",
     "PTUForSequenceClassification",

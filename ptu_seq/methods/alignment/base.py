@@ -43,11 +43,13 @@ class Alignment(Objective):
 
     Attributes:
         name: what flags and tables call it.
-        strengths: those that are tried on validation data, two.
+        strength: what the distance is multiplied by, unless a setting says otherwise: the best of
+            four on held-out images of USPS (source MNIST), where those up to 16 times as large or a
+            quarter as large were within a point for `ddc` and `dan`.
     """
 
     name: str
-    strengths: tuple[float, float]
+    strength: float
 
     def __init__(self, model: PreTrainedModel, domains: Domains, strength: float) -> None:
         self.model = model

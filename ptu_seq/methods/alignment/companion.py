@@ -16,8 +16,8 @@ from ptu_seq.methods.objective import Objective
 class Companion(Method[Any]):
     """Another method, whose network also learns to make the two tasks look alike.
 
-    Its settings are the first two of the other method's, each at two strengths of the companion's
-    loss ("alignment"): as many as other methods have.
+    Its settings are the other method's, each with the strength of the companion's loss as
+    "alignment".
 
     Args:
         method: the other method.
@@ -31,11 +31,7 @@ class Companion(Method[Any]):
         self.name = name
         self.method = method
         self.alignment = alignment
-        self.grid = tuple(
-            {**setting, "alignment": strength}
-            for setting in method.grid[:2]
-            for strength in alignment.strengths
-        )
+        self.grid = tuple({**s, "alignment": alignment.strength} for s in method.grid)
 
     def build(self, source: Any, task: Task, setting: Setting) -> PreTrainedModel:
         """What the other method builds."""

@@ -12,7 +12,7 @@ class CORAL(Alignment):
     r"""The squared distance of the covariances of what the classifier reads."""
 
     name = "coral"
-    strengths = (1.0, 10.0)
+    strength = 1.0
 
     def distance(self, source: Activations, target: Activations, progress: float) -> Tensor:
         """See :func:`coral_loss`."""

@@ -19,7 +19,7 @@ class DAN(Alignment):
     """
 
     name = "dan"
-    strengths = (0.25, 1.0)
+    strength = 1.0
 
     def distance(self, source: Activations, target: Activations, progress: float) -> Tensor:
         """The sum over layers; see :func:`ptu_seq.methods.alignment.mmd.squared_mmd`."""

@@ -29,7 +29,7 @@ class DANN(Alignment):
     """
 
     name = "dann"
-    strengths = (0.1, 1.0)
+    strength = 0.25
 
     def __init__(self, model: PreTrainedModel, domains: Domains, strength: float) -> None:
         super().__init__(model, domains, strength)

@@ -12,7 +12,7 @@ class DDC(Alignment):
     """The squared maximum mean discrepancy of what the classifier reads: one layer, one kernel."""
 
     name = "ddc"
-    strengths = (0.25, 1.0)
+    strength = 1.0
 
     def distance(self, source: Activations, target: Activations, progress: float) -> Tensor:
         """See :func:`ptu_seq.methods.alignment.mmd.squared_mmd`."""

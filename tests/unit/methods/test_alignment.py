@@ -300,11 +300,16 @@ def test_domains_go_through_all_examples_in_an_order_of_the_seed():
 
 
 @pytest.mark.parametrize("methods", [METHODS, IMAGE_METHODS])
-def test_companions_have_four_settings_and_the_name_they_were_called_by(methods):
+def test_companions_have_their_methods_settings_and_the_name_they_were_called_by(methods):
     find = get_method if methods is METHODS else get_image_method
     for name in [*EVERY, "l2_sp+dann"]:
-        assert find(name).name == name
-        assert len({str(setting) for setting in find(name).grid}) == 4
+        alone, _, companion = name.rpartition("+")
+        strength = ALIGNMENTS[companion].strength
+        joined = find(name)
+        assert joined.name == name
+        assert list(joined.grid) == [
+            {**setting, "alignment": strength} for setting in find(alone or "fine_tune").grid
+        ]
 
 
 @pytest.mark.parametrize(

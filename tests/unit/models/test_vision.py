@@ -20,8 +20,8 @@ from transformers import (
 )
 
 from ptu_seq.models import CNNConfig, CNNForImageClassification
+from ptu_seq.models.attached_config import network_config, network_fields
 from ptu_seq.models.labels import copy_classifier, linear_head
-from ptu_seq.models.vision_config import network_config, network_fields
 
 LABELS = {0: "cat", 1: "dog", 2: "eel"}
 BLOCKS = {
