@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,16 +10,22 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast, set_seed
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    set_seed,
+)
 
 from ptu_seq.batches import Examples, pad
 from ptu_seq.data import ClassificationDataset, encode, low_resource_subset
 from ptu_seq.evaluation import accuracy
 from ptu_seq.gate_statistics import GateStatistics
 from ptu_seq.jobs import Job, Outcome
-from ptu_seq.methods import Task, get_method
+from ptu_seq.methods import Method, Task, get_method
 from ptu_seq.methods.domains import Domains
-from ptu_seq.models import PTUForSequenceClassification, RNNForSequenceClassification
+from ptu_seq.models import PTUEncoderForSequenceClassification, PTUForSequenceClassification
 from ptu_seq.training import (
     EVALUATION_BATCH,
     TrainingOptions,
@@ -27,6 +33,9 @@ from ptu_seq.training import (
     quiet_transformers,
     train,
 )
+
+#: Classifiers with units.
+WithGates = PTUForSequenceClassification | PTUEncoderForSequenceClassification
 
 #: Gates are summed up over so many test examples at most.
 GATE_EXAMPLES = 1000
@@ -41,29 +50,35 @@ class ClassificationJobs:
 
     Args:
         source_dir: the trained source and its tokenizer.
-        source_data: what it learned from.
+        source_data: what it learned from; None of a pretrained encoder, which comes without.
         targets: the target data sets by name.
         training: how every method is trained.
         unit_options: fields of :class:`ptu_seq.models.PTUConfig`.
         max_length: tokens read of each text.
         models_dir: where trained PTU models are saved, a folder a run.
         logs_dir: where trackers write, a folder a run.
+        find: knows the methods by their names.
+        test_examples: how many of each test set are scored, drawn at random; 0: all.
     """
 
     source_dir: Path
-    source_data: ClassificationDataset
+    source_data: ClassificationDataset | None
     targets: Mapping[str, ClassificationDataset]
     training: TrainingOptions
     unit_options: Mapping[str, Any]
     max_length: int
     models_dir: Path
     logs_dir: Path
+    find: Callable[[str], Method[Any]] = get_method
+    test_examples: int = 0
 
     @cached_property
-    def source(self) -> RNNForSequenceClassification:
+    def source(self) -> PreTrainedModel:
         """The trained source."""
         quiet_transformers()
-        return RNNForSequenceClassification.from_pretrained(self.source_dir)
+        return AutoModelForSequenceClassification.from_pretrained(
+            self.source_dir, use_safetensors=True
+        )
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -80,7 +95,7 @@ class ClassificationJobs:
         """Does one job. The same job gives the same numbers on the same machine."""
         dataset = self._encode(job.cell.target)
         subset = low_resource_subset(dataset, job.cell.size, job.seed)
-        method = get_method(job.cell.method)
+        method = self.find(job.cell.method)
         task = Task(dict(enumerate(dataset.label_names)), self.unit_options)
         set_seed(job.seed)
         model = method.build(self.source, task, job.setting)
@@ -116,7 +131,7 @@ class ClassificationJobs:
             labels=labels,
             predictions=predictions,
         )
-        if not isinstance(model, PTUForSequenceClassification):
+        if not isinstance(model, WithGates):
             return outcome
         folder = self.models_dir / job.file_name
         model.save_pretrained(folder)
@@ -125,10 +140,11 @@ class ClassificationJobs:
 
     def _domains(self, job: Job) -> Domains:
         """Examples of both tasks for methods that learn from more than the target's labels."""
+        assert self.source_data is not None, "methods on an encoder have no companions"
         target = self._encode(job.cell.target)
         return Domains(
             self._source_examples,
-            _examples(some_rows(target.train)),
+            _examples(some_rows(target.train, DOMAIN_EXAMPLES)),
             self.source_data.label_names,
             target.label_names,
             collate=partial(pad, pad_token_id=int(self.tokenizer.pad_token_id)),
@@ -138,13 +154,19 @@ class ClassificationJobs:
 
     @cached_property
     def _source_examples(self) -> Examples:
-        rows, columns = some_rows(self.source_data.train), self.source_data.text_columns
+        assert self.source_data is not None
+        rows, columns = (
+            some_rows(self.source_data.train, DOMAIN_EXAMPLES),
+            self.source_data.text_columns,
+        )
         return Examples(encode(rows, self.tokenizer, columns, self.max_length))
 
     def _encode(self, target: str) -> ClassificationDataset:
         """The data set with tokens in place of texts; kept, as all of a target's jobs use it."""
         if target not in self._encoded:
             dataset = self.targets[target]
+            if self.test_examples:
+                dataset = replace(dataset, test=some_rows(dataset.test, self.test_examples))
             splits = {
                 name: encode(
                     getattr(dataset, name), self.tokenizer, dataset.text_columns, self.max_length
@@ -154,7 +176,7 @@ class ClassificationJobs:
             self._encoded[target] = replace(dataset, **splits)
         return self._encoded[target]
 
-    def _gates(self, model: PTUForSequenceClassification, test: Examples) -> list[dict[str, Any]]:
+    def _gates(self, model: WithGates, test: Examples) -> list[dict[str, Any]]:
         statistics = GateStatistics()
         rows = test.rows[:GATE_EXAMPLES]
         for start in range(0, len(rows), EVALUATION_BATCH):
@@ -165,9 +187,8 @@ class ClassificationJobs:
         return statistics.as_records()
 
 
-def some_rows(split: Dataset) -> Dataset:
-    """At most :data:`DOMAIN_EXAMPLES` rows of a split, drawn at random, the same each time."""
-    count = min(DOMAIN_EXAMPLES, len(split))
+def some_rows(split: Dataset, count: int) -> Dataset:
+    """At most `count` rows of a split, drawn at random, the same each time."""
     return split.select(np.random.default_rng(0).permutation(len(split))[:count])
 
 

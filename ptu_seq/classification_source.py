@@ -58,6 +58,7 @@ def prepare_source(data: TransferData, recipe: SourceRecipe, study: Study, logs:
     Raises:
         UserError: if the study has begun with a source that learned rows of a test set given now.
     """
+    assert data.source is not None
     dataset, folder = data.source, study.output_dir / "source"
     note = read_json(folder / "source.json")
     wanted = _digest(data.digests[study.source], recipe)

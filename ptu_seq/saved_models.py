@@ -15,7 +15,7 @@ from ptu_seq.errors import UserError
 Tokenizer = TypeVar("Tokenizer")
 
 #: What transformers and safetensors raise for damaged files.
-_CANNOT_LOAD = (
+CANNOT_LOAD = (
     *(OSError, ValueError, TypeError, AttributeError, RuntimeError, KeyError, ImportError),
     SafetensorError,
 )
@@ -43,13 +43,13 @@ def load_model(
     Raises:
         UserError: if there is no such folder, or it holds no trained model of this kind.
     """
-    _check_folder(name, flag)
+    check_folder(name, flag)
     try:
         model, loading = auto_class.from_pretrained(
             name, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
         tokenizer = load_tokenizer(name)
-    except _CANNOT_LOAD as error:
+    except CANNOT_LOAD as error:
         what = "not a" if Path(name).is_dir() else "neither a folder nor a hub's"
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise UserError(f"{flag} {name}: {what} {kind} that can be loaded ({reason}).") from error
@@ -62,7 +62,12 @@ def load_model(
     return model.to(accelerator or "cpu").eval(), tokenizer
 
 
-def _check_folder(name: str, flag: str) -> None:
+def check_folder(name: str, flag: str) -> None:
+    """Checks that a name is a folder with a model in it, or may be one on the hub.
+
+    Raises:
+        UserError: if it is not.
+    """
     path = Path(name)
     if path.is_dir():
         if not (path / "config.json").is_file():

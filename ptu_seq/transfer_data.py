@@ -24,38 +24,43 @@ class TransferData:
     """A source and its targets.
 
     Attributes:
-        source: learns from no row that is also in a target's test set.
+        source: learns from no row that is also in a target's test set; None where a pretrained
+            encoder is the source.
         targets: by the name that tables call them.
         left_out: numbers of the source's training rows that were dropped for that.
         digests: of what each data set holds as it was loaded, by the name that tables call it.
     """
 
-    source: ClassificationDataset
+    source: ClassificationDataset | None
     targets: Mapping[str, ClassificationDataset]
     left_out: Sequence[int]
     digests: Mapping[str, str]
 
 
-def load_transfer_data(source: str, targets: Sequence[str], sizes: Sequence[Size]) -> TransferData:
+def load_transfer_data(
+    source: str | None, targets: Sequence[str], sizes: Sequence[Size]
+) -> TransferData:
     """Loads the data sets of a study.
 
     Training rows of the source that are also in a target's test set are dropped, with a warning
     that counts them.
 
     Args:
-        source: what :func:`ptu_seq.data.load_classification` knows the source by.
+        source: what :func:`ptu_seq.data.load_classification` knows the source by; None where a
+            pretrained encoder is the source, whose texts are not at hand.
         targets: the same of the targets.
         sizes: training examples that will be taken of every target.
 
     Raises:
         UserError: if a data set cannot be used as what it was given for.
     """
-    loaded = load_classification(source)
-    digests = {short_name(source): digest(loaded)}
+    loaded = None if source is None else load_classification(source)
+    digests = {} if loaded is None or source is None else {short_name(source): digest(loaded)}
+    learned = set(digests.values())
     by_name: dict[str, ClassificationDataset] = {}
     for name in targets:
         target = load_classification(name)
-        if digest(target) == digests[short_name(source)]:
+        if digest(target) in learned:
             raise UserError(
                 f"--target_datasets {name!r} is the source itself, whose network would have "
                 "learned from it before; give another target."
@@ -65,11 +70,15 @@ def load_transfer_data(source: str, targets: Sequence[str], sizes: Sequence[Size
                 f"--target_datasets {name!r}: there would be two data sets named "
                 f"{short_name(name)!r} in all tables; give each once, under names that differ."
             )
-        _check_target(target, loaded, sizes)
+        if loaded is not None:
+            _check_columns(target, loaded)
+        _check_sizes(target, sizes)
         by_name[short_name(name)] = target
         digests[short_name(name)] = digest(target)
-    learned, left_out = _without_test_rows(loaded, list(by_name.values()))
-    return TransferData(learned, by_name, left_out, digests)
+    if loaded is None:
+        return TransferData(None, by_name, [], digests)
+    kept, left_out = _without_test_rows(loaded, list(by_name.values()))
+    return TransferData(kept, by_name, left_out, digests)
 
 
 def short_name(dataset: str) -> str:
@@ -93,15 +102,16 @@ def digest(dataset: ClassificationDataset) -> str:
     return sha.hexdigest()[:16]
 
 
-def _check_target(
-    target: ClassificationDataset, source: ClassificationDataset, sizes: Sequence[Size]
-) -> None:
+def _check_columns(target: ClassificationDataset, source: ClassificationDataset) -> None:
     if target.text_columns != source.text_columns:
         raise UserError(
             f"the source {source.name!r} has {' and '.join(source.text_columns)}, the target "
             f"{target.name!r} {' and '.join(target.text_columns)}: both must be single texts, or "
             "both pairs."
         )
+
+
+def _check_sizes(target: ClassificationDataset, sizes: Sequence[Size]) -> None:
     for size in sizes:
         if size != "all" and size > len(target.train):
             raise UserError(

@@ -1,8 +1,9 @@
 """Transfers a sentence classifier from a data set with many examples to ones with few.
 
-A source network is trained once; then every method learns every target at every size, from the
-same examples, with the same step budget and early stopping, each with the best of at most four
-settings of its own (layer_search: all its cuts), chosen on validation data.
+A source network is trained once, or a pretrained encoder is taken (--source_model); then every
+method learns every target at every size, from the same examples, with the same step budget and
+early stopping, each with the best of at most four settings of its own (layer_search: all its cuts),
+chosen on validation data.
 See --output_dir for what is written.
 """
 
@@ -20,8 +21,10 @@ from ptu_seq.arguments import command_line, parse_recipe, parse_size, run_recipe
 from ptu_seq.best_models import BestModels
 from ptu_seq.classification_jobs import ClassificationJobs
 from ptu_seq.classification_source import SourceRecipe, prepare_source
+from ptu_seq.encoder_source import prepare_encoder
 from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Outcome, Runner
 from ptu_seq.methods import METHODS, get_method
+from ptu_seq.methods.encoders import ENCODER_METHODS, get_encoder_method
 from ptu_seq.models import PTUConfig
 from ptu_seq.ranges import Checked, Range
 from ptu_seq.report import format_table, read_results, write_figures, write_report, write_summary
@@ -60,6 +63,13 @@ class StudyArguments(Checked):
             "file of JSONL, CSV, TSV or Parquet"
         },
     )
+    source_model: str = field(
+        default="",
+        metadata={
+            "help": "a pretrained Transformer encoder as the source, in place of a network trained "
+            "on --source_dataset: minilm (bundled), a folder or a hub name"
+        },
+    )
     target_datasets: list[str] = field(
         default_factory=lambda: ["rotten_tomatoes"],
         metadata={"help": "one or more, named like the source"},
@@ -75,8 +85,12 @@ class StudyArguments(Checked):
         default_factory=lambda: ["scratch", "frozen", "fine_tune", "ptu"],
         metadata={
             "help": f"what to compare: {', '.join(METHODS)}; or one of them with a "
-            "companion, as in ptu+dann"
+            f"companion, as in ptu+dann. With --source_model: {', '.join(ENCODER_METHODS)}"
         },
+    )
+    test_examples: Annotated[int, Range(0)] = field(
+        default=0,
+        metadata={"help": "test examples scored, drawn at random once; 0: all"},
     )
     output_dir: str = field(
         default=f"runs/{RECIPE}",
@@ -185,18 +199,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     wanted, network, units, source_arguments, training = arguments
     sizes = list(dict.fromkeys(parse_size(size) for size in wanted.sizes))
-    methods = {name: get_method(name) for name in wanted.methods}
+    find = get_encoder_method if wanted.source_model else get_method
+    methods = {name: find(name) for name in wanted.methods}
     output_dir = Path(wanted.output_dir)
     configuration = {
-        "network": asdict(network),
+        "network": encoder(wanted, network) if wanted.source_model else asdict(network),
         "units": {**{name: getattr(PTUConfig, name) for name in UNIT_DEFAULTS}, **asdict(units)},
         # Every method's, so that results do not mix after one's grid has changed in the code.
-        "grids": {name: list(method.grid) for name, method in METHODS.items()},
+        "grids": {
+            name: list(method.grid)
+            for name, method in (ENCODER_METHODS if wanted.source_model else METHODS).items()
+        },
         "source_training": asdict(source_arguments),
         "training": {k: v for k, v in asdict(training).items() if k != "report_to"},
+        **({"test_examples": wanted.test_examples} if wanted.test_examples else {}),
     }
-    study = Study(output_dir, RECIPE, short_name(wanted.source_dataset), configuration)
-    data = load_transfer_data(wanted.source_dataset, wanted.target_datasets, sizes)
+    source_name = short_name(wanted.source_model or wanted.source_dataset)
+    study = Study(output_dir, RECIPE, source_name, configuration)
+    source_dataset = None if wanted.source_model else wanted.source_dataset
+    data = load_transfer_data(source_dataset, wanted.target_datasets, sizes)
     study.check_data(data.digests)
 
     # In the folder itself, as models move from here to their place there.
@@ -214,7 +235,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             seed=source_arguments.source_seed,
         )
         jobs = ClassificationJobs(
-            prepare_source(data, source_recipe, study, logs_dir),
+            prepare_encoder(wanted.source_model, source_recipe.seed, study)
+            if wanted.source_model
+            else prepare_source(data, source_recipe, study, logs_dir),
             data.source,
             data.targets,
             training,
@@ -222,6 +245,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             network.max_length,
             models_dir=Path(unfinished) / "models",
             logs_dir=logs_dir,
+            find=find,
+            test_examples=wanted.test_examples,
         )
         cells = [Cell(t, size, m) for t in data.targets for size in sizes for m in methods]
         depth = 1 + network.num_hidden_layers
@@ -234,6 +259,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             if read_results(output_dir):
                 report(output_dir, {**asdict(wanted), **configuration})
     print_yardsticks(study.source, list(data.targets))
+
+
+def encoder(wanted: StudyArguments, network: NetworkArguments) -> dict[str, Any]:
+    """What of the configuration decides a pretrained source."""
+    return {"source_model": wanted.source_model, "max_length": network.max_length}
 
 
 def run_study(

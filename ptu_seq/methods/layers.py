@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 #: network each of the stack's layers is one.
 _BLOCKS = {
     "ptu_seq_rnn": r"embedding|rnn",
+    "ptu_seq_encoder": r"encoder\.embeddings|encoder\.(encoder|transformer)\.layer\.\d+",
     "ptu_seq_cnn": r"trunk\.\w+",
     "resnet": r"resnet\.embedder|resnet\.encoder\.stages\.\d+",
     "mobilenet_v1": r"mobilenet_v1\.(conv_stem|layer\.\d+)",

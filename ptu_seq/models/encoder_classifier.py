@@ -103,9 +103,9 @@ class EncoderForSequenceClassification(SafetensorsModel):
         if attention_mask is None:
             attention_mask = (input_ids != self.encoder.config.pad_token_id).long()
         types = {"token_type_ids": token_type_ids} if self._reads_types else {}
-        hidden = self.encoder(
-            input_ids=input_ids, attention_mask=attention_mask, **types
-        ).last_hidden_state
+        # transformers looks into the mask, and there is nothing in it where only shapes are asked.
+        mask = None if attention_mask.is_meta else attention_mask
+        hidden = self.encoder(input_ids=input_ids, attention_mask=mask, **types).last_hidden_state
         logits = self.classifier(self.dropout(self.pooling(hidden, attention_mask)))
         loss = None
         if labels is not None:

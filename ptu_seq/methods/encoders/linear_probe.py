@@ -1,0 +1,36 @@
+"""Linear probe: a linear classifier on the frozen encoder's features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from ptu_seq.methods.base import Setting, Task, freeze
+from ptu_seq.methods.encoders.base import EncoderMethod, encoder_copy
+from ptu_seq.methods.linear_probe import probe_groups, start_probe
+from ptu_seq.models import EncoderForSequenceClassification
+
+
+class LinearProbe(EncoderMethod):
+    """Logistic regression on the encoder's features: :mod:`ptu_seq.methods.linear_probe`."""
+
+    name = "linear_probe"
+    joins = False
+    grid = (
+        {"learning_rate": 1e-2, "weight_decay": 0.01},
+        {"learning_rate": 1e-1, "weight_decay": 0.01},
+    )
+
+    def build(
+        self, source: EncoderForSequenceClassification, task: Task, setting: Setting
+    ) -> EncoderForSequenceClassification:
+        """The frozen encoder under a classifier of zeros."""
+        network = encoder_copy(source, task)
+        freeze(network.encoder)
+        start_probe(network)
+        return network
+
+    def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
+        """The classifier, with its weight decay."""
+        return probe_groups(model, setting)
