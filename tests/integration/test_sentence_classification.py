@@ -26,6 +26,7 @@ from ptu_seq.records import read_json, read_lines
 from recipes.sentence_classification import main
 from tests.tiny import BAD, GOOD, OTHER, pairs, sentences, write_dataset
 
+ROOT = Path(__file__).parents[2]
 METHODS = ["scratch", "frozen", "fine_tune", "ptu"]
 SMALL = """
 workers: 1
@@ -272,41 +273,12 @@ def test_presets_are_complete(preset: str, capsys):
     assert f"(default: {preset})" in capsys.readouterr().out
 
 
-TOY = """
-from ptu_seq.methods import METHODS
-from ptu_seq.methods.base import split_by_rate
-from ptu_seq.methods.fine_tune import FineTune
-
-
-class Recurrent(FineTune):
-    \"\"\"Only the recurrent layers and the classifier are tuned.\"\"\"
-
-    name = "recurrent"
-    grid = (
-        {"learning_rate": 1e-3, "classifier_learning_rate": 1e-2},
-        {"learning_rate": 1e-2, "classifier_learning_rate": 1e-2},
-    )
-
-    def build(self, source, task, setting):
-        network = super().build(source, task, setting)
-        network.embedding.requires_grad_(False)
-        return network
-
-
-METHODS["recurrent"] = Recurrent()
-
-if __name__ == "__main__":
-    from ptu_seq.arguments import run_recipe
-    from recipes.sentence_classification import main
-
-    run_recipe(main)
-"""
-
-
 def test_a_method_is_added_from_outside(data: Path, tmp_path: Path):
-    """In a script of one's own, whose methods the worker processes know as well."""
+    """By the README's script of one's own, whose methods the worker processes know as well."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (toy,) = [part for part in readme.split("```python\n") if "class Recurrent" in part]
     script = tmp_path / "recurrent.py"
-    script.write_text(TOY)
+    script.write_text(toy.partition("```")[0])
     words = [
         str(data / "small.yaml"),
         f"--source_dataset={data / 'books'}",
@@ -316,7 +288,7 @@ def test_a_method_is_added_from_outside(data: Path, tmp_path: Path):
     ]
     done = subprocess.run(
         [sys.executable, str(script), *words],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
