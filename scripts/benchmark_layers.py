@@ -118,7 +118,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
     add("--kinds", list(KINDS), "which layers", nargs="+", choices=KINDS)
     add("--levels", list(LEVELS), "where units act", nargs="+", choices=LEVELS)
-    numbers: dict[str, Any] = {"type": _positive, "metavar": "N"}
+    numbers: dict[str, Any] = {"type": positive, "metavar": "N"}
     add("--sizes", [128, 256, 512], "input and hidden sizes", nargs="+", **numbers)
     add("--batch", 32, "sequences in a batch", **numbers)
     add("--length", 40, "time steps", **numbers)
@@ -145,15 +145,20 @@ def write_report(arguments: argparse.Namespace, measurements: Sequence[Measureme
     """Writes the JSON file."""
     report = {
         "settings": {name: value for name, value in vars(arguments).items() if name != "output"},
-        "environment": {
-            "ptu_seq": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        },
+        "environment": environment(),
         "measurements": [asdict(measurement) for measurement in measurements],
     }
     arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def environment() -> dict[str, str]:
+    """What the numbers depend on beside the settings."""
+    return {
+        "ptu_seq": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
+    }
 
 
 def contenders(kind: str, size: int, levels: Sequence[Level]) -> list[Contender]:
@@ -276,7 +281,8 @@ def _milliseconds(call: Callable[[], None]) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-def _positive(word: str) -> int:
+def positive(word: str) -> int:
+    """A flag's whole number of at least 1."""
     if not word.isdecimal() or int(word) < 1:
         raise argparse.ArgumentTypeError(f"{word!r} is no whole number of at least 1")
     return int(word)
