@@ -47,7 +47,7 @@ def test_source_rows_in_a_test_set_are_dropped_and_counted(tmp_path, folders, ca
     target = write_dataset(tmp_path / "target", sentences(30, 4), sentences(20, 5), test)
     with caplog.at_level(logging.WARNING, "ptu_seq"):
         data = load_transfer_data(str(source), [str(target)], [10])
-    assert data.left_out == [40, 41]
+    assert data.left_out == [40, 41] and data.source is not None
     assert data.source.train["text"][:] == [row["text"] for row in train[:40]]
     assert "dropped 2 of 42 training rows that also occur in the test set" in caplog.text
     # What was loaded is what counts as the data set, whichever the targets are.
@@ -93,3 +93,10 @@ def test_short_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert short_name(str(tmp_path / "mr")) == short_name("mr/") == short_name("./mr/../mr") == "mr"
     assert short_name("glue/mrpc") == "glue/mrpc"
+
+
+def test_targets_of_a_pretrained_encoder_stand_alone(folders):
+    data = load_transfer_data(None, [folders["films"]], [10])
+    assert data.source is None and list(data.targets) == ["films"] and data.left_out == []
+    with pytest.raises(UserError, match="--sizes 1000"):
+        load_transfer_data(None, [folders["films"]], [1000])

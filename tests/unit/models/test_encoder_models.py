@@ -119,8 +119,9 @@ def test_pinned_to_the_target_it_is_the_target_to_the_bit(target):
 
 
 def test_pinned_to_the_source_it_is_the_source_to_the_bit():
-    source, batch = encoder_source(), texts()
-    model = with_units("encoder", source)
+    source: Any = encoder_source()
+    batch = texts()
+    model: Any = with_units("encoder", source)
     with torch.no_grad():
         for parameter in model.target.encoder.parameters():
             parameter.add_(1.0)
@@ -130,8 +131,9 @@ def test_pinned_to_the_source_it_is_the_source_to_the_bit():
 
 
 def test_a_copy_of_the_source_starts_as_the_source():
-    source, batch = encoder_source(), texts()
-    model = with_units("encoder", source, update_bias=-2.0)
+    source: Any = encoder_source()
+    batch = texts()
+    model: Any = with_units("encoder", source, update_bias=-2.0)
     with torch.no_grad():
         hidden = source.encoder(batch["input_ids"], batch["attention_mask"]).last_hidden_state
         expected = model.target.classifier(source.pooling(hidden, batch["attention_mask"]))

@@ -1,0 +1,65 @@
+"""scripts/benchmark_attached.py, in rounds too few to tell anything of speed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    spec = importlib.util.spec_from_file_location(
+        "benchmark_attached", SCRIPTS / "benchmark_attached.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(module.BERT, "hidden_size", 12)  # small, with all its layers
+    monkeypatch.setitem(module.BERT, "intermediate_size", 8)
+    return module
+
+
+def test_table_and_json_hold_each_network_twice(benchmark, tmp_path, capsys):
+    file = tmp_path / "attached.json"
+    benchmark.main(
+        ["--networks", "lenet", "bert", "--batch", "3", "--repeats", "1", "--output", str(file)]
+    )
+    report = json.loads(file.read_text(encoding="utf-8"))
+    rows = report["measurements"]
+    assert [(row["network"], row["units"]) for row in rows] == [
+        *(("lenet", False), ("lenet", True), ("bert", False), ("bert", True))
+    ]
+    for plain, attached in (rows[:2], rows[2:]):
+        assert plain["training_step"]["ratio"] == plain["memory_ratio"] == 1
+        assert plain["frozen_parameters"] == 0
+        assert attached["frozen_parameters"] == plain["trained_parameters"]
+        assert attached["memory_bytes"] > plain["memory_bytes"]
+        assert attached["training_step"]["milliseconds"] > 0
+    table = capsys.readouterr().out.splitlines()[2:]
+    assert [line.split()[0] for line in table] == ["lenet", "lenet", "bert", "bert"]
+
+
+def test_memory_is_that_of_weights_moments_and_activations(benchmark):
+    network, inputs = benchmark.networks("lenet", 2)
+    weights = sum(p.numel() for p in network.parameters())
+    double = {name: tensor.repeat(2, *[1] * (tensor.dim() - 1)) for name, tensor in inputs.items()}
+    one, two = (benchmark.memory_bytes(network, batch) for batch in (inputs, double))
+    assert 16 * weights < one < two
+    kept = one - 16 * weights
+    assert two - one == pytest.approx(kept, rel=0.05)  # activations grow with the batch
+
+
+def test_an_unknown_network_is_named(benchmark, capsys):
+    with pytest.raises(SystemExit) as error:
+        benchmark.main(["--networks", "alexnet"])
+    assert error.value.code == 2
+    assert "alexnet" in capsys.readouterr().err
