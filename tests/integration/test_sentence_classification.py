@@ -319,7 +319,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = [" ".join([*GOOD, *BAD, *OTHER])] * 3
     tokenizer = train_tokenizer(text, 120)
     tokenizer.save_pretrained(folder)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
     BertModel(
         BertConfig(vocab_size=len(tokenizer), num_attention_heads=2, pad_token_id=0, **sizes)
     ).save_pretrained(folder)

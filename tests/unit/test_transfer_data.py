@@ -33,7 +33,7 @@ def folders(tmp_path: Path) -> dict[str, str]:
 def test_loads_by_short_names(folders):
     data = load_transfer_data(folders["books"], [folders["films"]], [10, "all"])
     assert list(data.targets) == ["films"]
-    assert len(data.source.train) == 60
+    assert data.source is not None and len(data.source.train) == 60
     assert data.left_out == []
     assert set(data.digests) == {"books", "films"}
     assert data.digests["films"] == digest(data.targets["films"])
