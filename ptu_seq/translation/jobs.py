@@ -122,6 +122,7 @@ class TranslationJobs:
             folder=self.logs_dir / job.file_name,
             seed=job.seed,
             references=subset.validation["target"][:],
+            callbacks=method.callbacks(model, job.setting),
         )
         parameters = {
             "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),

@@ -59,6 +59,7 @@ def train_translator(
     seed: int,
     progress: bool = False,
     references: Sequence[str] | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> Trained:
     """Trains an encoder-decoder and leaves the weights of its best validation score in it.
 
@@ -76,6 +77,7 @@ def train_translator(
         progress: whether to show a progress bar.
         references: the text of each validation example's target; its labels decoded if None, which
             flatters a vocabulary that cannot spell it.
+        callbacks: what else takes part in training, such as a method's.
     """
     quiet_transformers()
     parts = options.gradient_accumulation_steps
@@ -108,6 +110,7 @@ def train_translator(
         callbacks=[
             best,
             EarlyStoppingCallback(options.patience),
+            *callbacks,
             *([WarmUp(common["warmup_steps"])] if options.schedule == "plateau" else []),
             *([Progress()] if progress else []),
         ],

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.trainer_callback import TrainerCallback
 
 from ptu_seq.methods.base import Setting, split_by_rate
 from ptu_seq.models import RNNForConditionalGeneration, Seq2SeqConfig
@@ -83,6 +84,10 @@ class TranslationMethod(ABC):
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
         """What the optimiser trains, and at which learning rates."""
         return split_by_rate(model, table_rates(model, setting), setting["learning_rate"])
+
+    def callbacks(self, model: PreTrainedModel, setting: Setting) -> list[TrainerCallback]:
+        """What takes part in training beside the optimiser; made before training begins."""
+        return []
 
 
 def child_fields(task: TranslationTask, setting: Setting) -> dict[str, Any]:

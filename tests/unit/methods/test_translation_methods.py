@@ -290,3 +290,25 @@ def test_what_stays_frozen_stays_so_whatever_the_tables_rates(name, batch):
     now = weights(model)
     assert torch.equal(now["decoder.embedding.weight"][:22], start["decoder.embedding.weight"][:22])
     assert not torch.equal(now["encoder.embedding.weight"], start["encoder.embedding.weight"])
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_l2_sp_pulls_all_but_the_token_vectors_back_to_the_parent(joint, batch):
+    fields: dict[str, Any] = {"tie_embeddings": "all", "decoder_vocab_size": 20} if joint else {}
+    parent = make_parent(**fields)
+    task = TranslationTask(
+        20, 20 if joint else 22, network={k: fields[k] for k in list(fields)[:1]}
+    )
+    method = get_translation_method("l2_sp")
+    setting = {**method.grid[0], "pull": 1e9}  # so strong that each step ends where it began
+    model = method.build(parent, task, setting)
+    (pull,) = method.callbacks(model, setting)
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    optimizer = torch.optim.AdamW(method.parameter_groups(model, setting))
+    model.train()(**{**batch, "labels": batch["labels"] % 20}).loss.backward()
+    optimizer.step()
+    control: Any = None
+    pull.on_optimizer_step(control, control, control, optimizer=optimizer)
+    for name, weight in model.named_parameters():
+        is_table = "embedding" in name or name.startswith("decoder.output")
+        assert torch.equal(weight, before[name]) != is_table, name
