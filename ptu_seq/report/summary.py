@@ -16,6 +16,7 @@ import torch
 
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import compare, summarise_scores
+from ptu_seq.report.costs import Cost, training_costs
 from ptu_seq.report.metrics import ExampleTest, Metric, get_metric
 from ptu_seq.report.results import (
     Result,
@@ -81,7 +82,8 @@ def build_summary(results: Sequence[Result], recipe: str, output_dir: str | Path
         - `headline`: the answer in a sentence
         - `cells`: one for each source, target, size and method, with `scores` in the order of
           `seeds`, `mean`, `std` and `interval` (null for one seed), and means over seeds of the
-          validation score, steps and seconds; where runs have several scores, `scores_mean` and
+          validation score, steps and seconds; `training`, the networks and seconds that it took
+          with all settings tried; where runs have several scores, `scores_mean` and
           the `signatures` of each
         - `comparisons`: `ptu`, alone and with companions, against each method before it in the
           table; the fields are those of :class:`~ptu_seq.evaluation.Comparison`, and the
@@ -101,12 +103,16 @@ def build_summary(results: Sequence[Result], recipe: str, output_dir: str | Path
             "use one output folder for each."
         )
     metric = get_metric(metrics[0])
+    costs = training_costs(output_dir, results)
     cells: list[Cell] = []
     comparisons: list[dict[str, Any]] = []
     for group in _groups(results):
         methods = order_methods(result["method"] for result in group)
         runs = {m: {r["seed"]: r for r in group if r["method"] == m} for m in methods}
-        cells += [_cell([runs[m][seed] for seed in sorted(runs[m])]) for m in methods]
+        cells += [
+            _cell([runs[m][seed] for seed in sorted(runs[m])], costs[(*cell_key(group[0]), m)])
+            for m in methods
+        ]
         comparisons += [
             comparison
             for i, method in enumerate(methods)
@@ -178,7 +184,7 @@ def _groups(results: Sequence[Result]) -> list[list[Result]]:
     return [groups[*pair, size] for pair in pairs for size in sizes if (*pair, size) in groups]
 
 
-def _cell(runs: Sequence[Result]) -> Cell:
+def _cell(runs: Sequence[Result], cost: Cost) -> Cell:
     scores = [run["score"] for run in runs]
     score = summarise_scores(scores)
     return {
@@ -191,6 +197,7 @@ def _cell(runs: Sequence[Result]) -> Cell:
         "validation_mean": _mean(runs, "validation_score"),
         "steps_mean": _mean(runs, "steps"),
         "seconds_mean": _mean(runs, "seconds"),
+        "training": cost,
         "parameters": runs[0].get("parameters"),
         "setting": runs[0].get("setting"),
         **_further_scores(runs),

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from ptu_seq.report.costs import cost_line
 from ptu_seq.report.metrics import LESS_IS_BETTER, SCORE_NAMES, Metric, get_metric
 from ptu_seq.report.results import Size, cell_key, order_methods
 
@@ -162,6 +163,8 @@ def format_markdown(summary: Summary) -> str:
         "",
         *_markdown_table([target, "size", *methods], scores, left=2),
     ]
+    if costs := cost_line(summary["cells"]):
+        lines += ["", costs]
     if further := further_scores(summary):
         rows = [[_escape(text) for text in row] for row in further.rows]
         lines += ["", further.note, "", *_markdown_table(further.header, rows, left=3)]

@@ -54,6 +54,27 @@ def test_a_cell_holds_its_runs(tmp_path, write_run):
     assert cell["setting"] == {"learning_rate": 0.001}
 
 
+def test_a_cell_tells_what_it_took_with_all_settings_tried(tmp_path, write_run):
+    for seed in (0, 1):
+        write_run("ptu", seed)
+    write_run("fine_tune", 0)
+    trial = {k: read_results(tmp_path)[0][k] for k in ("source", "target", "size", "method")}
+    config_hash = read_results(tmp_path)[0].get("config_hash")
+    trials = [
+        {**trial, "seconds": 30.0, "config_hash": config_hash},
+        {**trial, "seconds": 60.0, "config_hash": config_hash},
+        {**trial, "seconds": 1000.0, "config_hash": "of another study"},
+        {**trial, "method": "frozen", "seconds": 1000.0, "config_hash": config_hash},
+    ]
+    (tmp_path / "tuning.jsonl").write_text("".join(json.dumps(t) + "\n" for t in trials))
+    theirs, ours = write_summary(tmp_path, "r")["cells"]
+    seconds = read_results(tmp_path)[0]["seconds"]
+    assert ours["training"] == {"networks": 4, "seconds": 90.0 + 2 * seconds}
+    assert theirs["training"] == {"networks": 1, "seconds": seconds}
+    line = f"fine_tune 1 network in {seconds / 60:.1f} min, ptu 4 networks in"
+    assert line in (tmp_path / "summary.md").read_text("utf-8")
+
+
 def test_comparisons_use_the_seeds_both_have(tmp_path, write_run):
     ours = [write_run("ptu", seed) for seed in (0, 1, 2, 3)]
     theirs = [write_run("fine_tune", seed) for seed in (1, 2, 3, 4)]
