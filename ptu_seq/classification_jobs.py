@@ -24,7 +24,7 @@ from ptu_seq.evaluation import accuracy
 from ptu_seq.gate_statistics import GateStatistics
 from ptu_seq.jobs import Job, Outcome
 from ptu_seq.methods import Method, Task, get_method
-from ptu_seq.methods.domains import Domains
+from ptu_seq.methods.domains import DOMAIN_EXAMPLES, Domains
 from ptu_seq.models import PTUEncoderForSequenceClassification, PTUForSequenceClassification
 from ptu_seq.training import (
     EVALUATION_BATCH,
@@ -39,9 +39,6 @@ WithGates = PTUForSequenceClassification | PTUEncoderForSequenceClassification
 
 #: Gates are summed up over so many test examples at most.
 GATE_EXAMPLES = 1000
-
-#: Companion methods see so many training examples of each task at most.
-DOMAIN_EXAMPLES = 5000
 
 
 @dataclass(frozen=True)

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, set_seed
 
 from ptu_seq.data.bundled_encoders import encoder_folder
 from ptu_seq.errors import UserError
-from ptu_seq.models import EncoderForSequenceClassification
-from ptu_seq.records import read_json, write_json
+from ptu_seq.models import EncoderForSequenceClassification, PTUEncoderForSequenceClassification
+from ptu_seq.records import content_digest, read_json, write_json
 from ptu_seq.saved_models import CANNOT_LOAD, check_folder
 from ptu_seq.source import content_hash
 from ptu_seq.study import Study
 from ptu_seq.trainer_setup import quiet_transformers
 
+#: Kinds of encoder whose positions are counted from the one after the padding token's id.
+_POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "mpnet")
 
-def prepare_encoder(name: str, seed: int, study: Study) -> Path:
+
+def prepare_encoder(name: str, seed: int, max_length: int, study: Study) -> Path:
     """Puts a pretrained encoder and its tokenizer into a study's folder, or finds them there.
 
     Args:
         name: "minilm", a folder, or a hub name.
         seed: of the classifier on it, which no method keeps.
+        max_length: tokens that will be read of each text.
         study: in whose folder they are kept, as `source`.
 
     Returns:
         The folder of network and tokenizer.
 
     Raises:
-        UserError: if they cannot be loaded, or the study has begun with other weights.
+        UserError: if they cannot be loaded or used, or the study has begun with others.
     """
     folder = study.output_dir / "source"
     note = read_json(folder / "source.json")
@@ -45,10 +50,9 @@ def prepare_encoder(name: str, seed: int, study: Study) -> Path:
             f"--source_model {name}: no encoder with weights in safetensors and a tokenizer could "
             f"be loaded ({reason})."
         ) from error
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise UserError(f"--source_model {name}: its tokenizer is none of the fast ones.")
-    weights = content_hash(model)
-    if note.get("weights") == weights:
+    _check(name, model, tokenizer, max_length)
+    digest = content_digest([content_hash(model.encoder), tokenizer.backend_tokenizer.to_str()])
+    if note.get("digest") == digest:
         return folder
     if note and study.is_begun:
         raise UserError(
@@ -58,5 +62,32 @@ def prepare_encoder(name: str, seed: int, study: Study) -> Path:
     (folder / "source.json").unlink(missing_ok=True)  # until the new one is complete
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    write_json(folder / "source.json", {"encoder": name, "weights": weights})
+    write_json(folder / "source.json", {"encoder": name, "digest": digest})
     return folder
+
+
+def _check(
+    name: str, model: EncoderForSequenceClassification, tokenizer: Any, max_length: int
+) -> None:
+    """Raises UserError for what would fail in the middle of a study.
+
+    The tokenizer then knows how much the encoder reads, for those who use the model later.
+    """
+    kind = model.encoder.config.model_type
+    known = PTUEncoderForSequenceClassification.blocks
+    if kind not in known:
+        raise UserError(
+            f"--source_model {name}: its kind is {kind!r}; accepted are {', '.join(known)}."
+        )
+    if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:
+        raise UserError(
+            f"--source_model {name}: its tokenizer must be a fast one with a padding token."
+        )
+    config: Any = model.encoder.config
+    used = config.pad_token_id + 1 if kind in _POSITIONS_AFTER_PADDING else 0
+    longest = config.max_position_embeddings - used
+    if max_length > longest:
+        raise UserError(
+            f"--max_length {max_length}: the encoder {name} reads {longest} tokens at most."
+        )
+    tokenizer.model_max_length = min(tokenizer.model_max_length, longest)

@@ -19,6 +19,8 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
+    TrainerControl,
+    TrainerState,
     TrainingArguments,
 )
 from transformers.trainer_callback import TrainerCallback
@@ -207,6 +209,7 @@ def fit(
     )
     one_device(arguments)
     own_groups = [group for objective in objectives for group in objective.parameter_groups()]
+    own_weights = [weight for group in own_groups for weight in group["params"]]
     trainer = _TrainerWithObjectives(
         objectives=objectives,
         model=model,
@@ -218,6 +221,7 @@ def fit(
         optimizers=(make_optimizer([*parameter_groups, *own_groups], options.weight_decay), None),
         callbacks=[
             EarlyStoppingCallback(options.patience),
+            *([_OwnWeights(own_weights)] if own_weights else []),
             *callbacks,
             *([Progress(scale=100)] if progress else []),
         ],
@@ -231,6 +235,29 @@ def fit(
     assert best is not None and trainer.state.best_model_checkpoint is not None
     shutil.rmtree(trainer.state.best_model_checkpoint)
     return Trained(best, trainer.state.global_step, seconds)
+
+
+class _OwnWeights(TrainerCallback):
+    """Clips and clears the gradients of objectives' weights; Trainer does so for a model's alone.
+
+    Args:
+        weights: those that are not the model's.
+    """
+
+    def __init__(self, weights: Sequence[nn.Parameter]) -> None:
+        self.weights = weights
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if args.max_grad_norm > 0:
+            nn.utils.clip_grad_norm_(self.weights, args.max_grad_norm)
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        for weight in self.weights:
+            weight.grad = None
 
 
 class _TrainerWithObjectives(Trainer):

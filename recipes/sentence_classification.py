@@ -22,6 +22,7 @@ from ptu_seq.best_models import BestModels
 from ptu_seq.classification_jobs import ClassificationJobs
 from ptu_seq.classification_source import SourceRecipe, prepare_source
 from ptu_seq.encoder_source import prepare_encoder
+from ptu_seq.errors import UserError
 from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Outcome, Runner
 from ptu_seq.methods import METHODS, get_method
 from ptu_seq.methods.encoders import ENCODER_METHODS, get_encoder_method
@@ -54,7 +55,10 @@ class StudyArguments(Checked):
 
     preset: str = field(
         default="quick",
-        metadata={"help": "defaults from recipes/configs: quick (minutes) or paper (large)"},
+        metadata={
+            "help": "defaults from recipes/configs: quick (minutes), paper (large) or encoder (a "
+            "pretrained one as the source)"
+        },
     )
     source_dataset: str = field(
         default="imdb",
@@ -203,13 +207,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     methods = {name: find(name) for name in wanted.methods}
     output_dir = Path(wanted.output_dir)
     configuration = {
-        "network": encoder(wanted, network) if wanted.source_model else asdict(network),
-        "units": {**{name: getattr(PTUConfig, name) for name in UNIT_DEFAULTS}, **asdict(units)},
-        # Every method's, so that results do not mix after one's grid has changed in the code.
-        "grids": {
-            name: list(method.grid)
-            for name, method in (ENCODER_METHODS if wanted.source_model else METHODS).items()
-        },
+        **(
+            encoder_configuration(wanted, network, units)
+            if wanted.source_model
+            else {
+                "network": asdict(network),
+                "units": {**{n: getattr(PTUConfig, n) for n in UNIT_DEFAULTS}, **asdict(units)},
+                # Every method's, so that results do not mix after one's grid has changed in the
+                # code.
+                "grids": {name: list(method.grid) for name, method in METHODS.items()},
+            }
+        ),
         "source_training": asdict(source_arguments),
         "training": {k: v for k, v in asdict(training).items() if k != "report_to"},
         **({"test_examples": wanted.test_examples} if wanted.test_examples else {}),
@@ -219,6 +227,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     source_dataset = None if wanted.source_model else wanted.source_dataset
     data = load_transfer_data(source_dataset, wanted.target_datasets, sizes)
     study.check_data(data.digests)
+    pairs = [name for name, target in data.targets.items() if len(target.text_columns) > 1]
+    if wanted.source_model and pairs:
+        raise UserError(
+            f"--target_datasets {pairs[0]!r} has pairs; with --source_model single texts are "
+            "accepted."
+        )
 
     # In the folder itself, as models move from here to their place there.
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output_dir) as unfinished:
@@ -235,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             seed=source_arguments.source_seed,
         )
         jobs = ClassificationJobs(
-            prepare_encoder(wanted.source_model, source_recipe.seed, study)
+            prepare_encoder(wanted.source_model, source_recipe.seed, network.max_length, study)
             if wanted.source_model
             else prepare_source(data, source_recipe, study, logs_dir),
             data.source,
@@ -261,9 +275,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     print_yardsticks(study.source, list(data.targets))
 
 
-def encoder(wanted: StudyArguments, network: NetworkArguments) -> dict[str, Any]:
-    """What of the configuration decides a pretrained source."""
-    return {"source_model": wanted.source_model, "max_length": network.max_length}
+def encoder_configuration(
+    wanted: StudyArguments, network: NetworkArguments, units: UnitArguments
+) -> dict[str, Any]:
+    """What of the configuration decides a pretrained source and its targets.
+
+    Raises:
+        UserError: for a flag that would do nothing.
+    """
+    plain = {**asdict(NetworkArguments(max_length=network.max_length)), **asdict(UnitArguments())}
+    for name, value in {**asdict(network), **asdict(units)}.items():
+        if value != plain[name] and name != "candidate":
+            raise UserError(
+                f"--{name} is of the recurrent networks that are trained on --source_dataset; it "
+                "does nothing with --source_model."
+            )
+    return {
+        "network": {"source_model": wanted.source_model, "max_length": network.max_length},
+        "units": {"candidate": units.candidate},
+        "grids": {name: list(method.grid) for name, method in ENCODER_METHODS.items()},
+    }
 
 
 def run_study(

@@ -19,7 +19,7 @@ from ptu_seq.images.batches import EVALUATION_BATCH, ImageExamples, predict, sta
 from ptu_seq.images.networks import NetworkShape
 from ptu_seq.jobs import Job, Outcome
 from ptu_seq.methods import Task
-from ptu_seq.methods.domains import Domains
+from ptu_seq.methods.domains import DOMAIN_EXAMPLES, Domains
 from ptu_seq.methods.vision import get_image_method
 from ptu_seq.models import PTUForImageClassification
 from ptu_seq.trainer_setup import quiet_transformers
@@ -27,9 +27,6 @@ from ptu_seq.training import TrainingOptions, fit
 
 #: Gates are summed up over so many test images at most.
 GATE_EXAMPLES = 1000
-
-#: Companion methods see so many training images of each task at most.
-DOMAIN_EXAMPLES = 5000
 
 
 @dataclass(frozen=True)
@@ -137,6 +134,6 @@ class ImageJobs:
 
 
 def some_images(split: ImageSplit) -> ImageSplit:
-    """At most :data:`DOMAIN_EXAMPLES` images of a split, drawn at random, the same each time."""
+    """At most `DOMAIN_EXAMPLES` images of a split, drawn at random, the same each time."""
     order = np.random.default_rng(0).permutation(len(split))
     return split.select(order[:DOMAIN_EXAMPLES].tolist())

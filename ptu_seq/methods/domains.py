@@ -10,7 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ptu_seq.errors import UserError
 from ptu_seq.models.labels import matching_labels
+
+#: Methods see so many examples of each task at most.
+DOMAIN_EXAMPLES = 5000
 
 Row = Mapping[str, Tensor]
 Batch = dict[str, Tensor]
@@ -28,6 +32,9 @@ class Domains:
         collate: makes a batch of rows.
         batch_size: examples of each in a batch, or all there are if those are fewer.
         seed: orders the batches.
+
+    Raises:
+        UserError: if a batch would hold a single example, which is at no distance from others.
     """
 
     source: Dataset[Any]
@@ -37,6 +44,15 @@ class Domains:
     collate: Callable[[list[Any]], Batch]
     batch_size: int
     seed: int
+
+    def __post_init__(self) -> None:
+        sizes: list[Any] = [self.source, self.target]
+        if min(self.batch_size, *map(len, sizes)) < 2:
+            raise UserError(
+                f"companions compare batches of at least 2 examples; there are {len(sizes[0])} of "
+                f"the source and {len(sizes[1])} of the target, and {self.batch_size} in each part "
+                "of a batch (--batch_size over --gradient_accumulation_steps)."
+            )
 
     def batches(self) -> Iterator[tuple[Batch, Batch]]:
         """Batches of source and target examples, without end.

@@ -47,7 +47,8 @@ class EncoderForSequenceClassification(SafetensorsModel):
         self.pooling = TokenPooling(config.pooling)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(self.encoder.config.hidden_size, len(config.label_names))
-        self._reads_types = "token_type_ids" in inspect.signature(self.encoder.forward).parameters
+        reads_types = "token_type_ids" in inspect.signature(self.encoder.forward).parameters
+        self._reads_types = reads_types and getattr(self.encoder.config, "type_vocab_size", 1) > 1
         self.post_init()
 
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
@@ -106,10 +108,13 @@ class PTUEncoderForSequenceClassification(AttachedClassifier):
             input_ids: tokens.
             on_gates: is given the name of a site and the gates, `(tokens, features)`; of a site
                 after the pooling, `(batch, features)`.
-            attention_mask: 1 at tokens, 0 at padding; all are tokens if None.
+            attention_mask: 1 at tokens, 0 at padding; all but the padding token if None.
             token_type_ids: see :meth:`forward`.
         """
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        mask = attention_mask
+        if mask is None:
+            encoder: Any = self.source.network.get_submodule("encoder")
+            mask = input_ids.ne(encoder.config.pad_token_id).long()
         kept = mask.bool()
 
         def at_tokens(site: str, gates: PTUGates) -> None:

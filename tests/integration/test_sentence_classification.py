@@ -8,70 +8,28 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    BertConfig,
-    BertModel,
 )
 
 from ptu_seq import cli
-from ptu_seq.data import train_tokenizer
 from ptu_seq.errors import UserError
 from ptu_seq.models import PTUForSequenceClassification
 from ptu_seq.records import read_json, read_lines
 from recipes.sentence_classification import main
-from tests.tiny import BAD, GOOD, OTHER, pairs, sentences, write_dataset
+from tests.integration.books_and_films import SMALL, results, run, write_data
+from tests.tiny import BAD, GOOD, pairs, sentences, write_dataset
 
 ROOT = Path(__file__).parents[2]
 METHODS = ["scratch", "frozen", "fine_tune", "ptu"]
-SMALL = """
-workers: 1
-seeds: 1
-embedding_size: 16
-hidden_size: 16
-vocab_size: 120
-max_length: 16
-batch_size: 16
-min_steps: 40
-max_steps: 40
-evaluations: 4
-source_learning_rate: 0.01
-source_max_steps: 120
-"""
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data sets about good and bad books, films and songs, of one vocabulary."""
-    folder = tmp_path_factory.mktemp("data")
-    (folder / "small.yaml").write_text(SMALL)
-    for i, (name, topic) in enumerate(
-        {"books": OTHER, "films": OTHER[10:], "songs": OTHER[5:15]}.items()
-    ):
-        train, validation, test = (
-            sentences(count, 10 * i + j, topic) for j, count in enumerate((300, 60, 80))
-        )
-        write_dataset(folder / name, train, validation, test)
-    return folder
-
-
-def run(data: Path, output_dir: Path, *words: str, targets: str = "films") -> None:
-    main(
-        [
-            str(data / "small.yaml"),
-            f"--source_dataset={data / 'books'}",
-            "--target_datasets",
-            *(str(data / target) for target in targets.split()),
-            "--sizes",
-            "60",
-            f"--output_dir={output_dir}",
-            *words,
-        ]
-    )
+    return write_data(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +44,6 @@ def first(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(first: Path, tmp_path: Path) -> Path:
     """A copy of it."""
     return shutil.copytree(first, tmp_path / "out")
-
-
-def results(folder: Path) -> list[dict[str, Any]]:
-    return read_lines(folder / "results.jsonl")
 
 
 def test_a_study_leaves_what_it_promises(first: Path):
@@ -310,71 +264,3 @@ def test_companions_stand_in_the_table_beside_the_others(data: Path, tmp_path: P
     assert "ptu+ddc" in (tmp_path / "out" / "summary.md").read_text("utf-8")
     tried = read_lines(tmp_path / "out" / "tuning.jsonl")
     assert {t["setting"].get("alignment") for t in tried if t["method"] == "dann"} == {0.25}
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small Transformer with random weights, and its tokenizer."""
-    folder = tmp_path_factory.mktemp("encoder")
-    text = [" ".join([*GOOD, *BAD, *OTHER])] * 3
-    tokenizer = train_tokenizer(text, 120)
-    tokenizer.save_pretrained(folder)
-    sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
-    BertModel(
-        BertConfig(vocab_size=len(tokenizer), num_attention_heads=2, pad_token_id=0, **sizes)
-    ).save_pretrained(folder)
-    return folder
-
-
-def test_a_pretrained_encoder_is_a_source(data: Path, encoder: Path, tmp_path: Path, capsys):
-    words = [f"--source_model={encoder}", "--test_examples", "30"]
-    methods = ["linear_probe", "lora", "ptu", "ptu_lstm"]
-    run(data, tmp_path / "out", *words, "--methods", *methods)
-    lines = results(tmp_path / "out")
-    assert [line["method"] for line in lines] == methods
-    assert {line["source"] for line in lines} == {encoder.name}
-    assert {p.stem.partition("-")[0] for p in (tmp_path / "out" / "gates").iterdir()} == {
-        "ptu",
-        "ptu_lstm",
-    }
-    for line in lines:
-        told = read_json(tmp_path / "out" / "predictions" / f"{line['run_id']}.json")
-        assert len(told["labels"]) == 30
-    capsys.readouterr()
-    cli.main(
-        ["classify", f"--model={tmp_path / 'out' / 'model'}", f"--input={encoder / 'config.json'}"]
-    )
-    assert len(capsys.readouterr().out.splitlines()) > 10
-
-    run(data, tmp_path / "out", *words, "--methods", *methods)  # nothing is left to do
-    assert results(tmp_path / "out") == lines
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--source_model=/nowhere"], "--source_model /nowhere: there is no such folder."),
-        (["--source_model={data}"], "the folder holds no config.json"),
-        (
-            ["--source_model={encoder}", "--methods", "dann"],
-            "on a pretrained encoder is named 'dann'",
-        ),
-    ],
-)
-def test_what_is_no_encoder_is_refused(data: Path, encoder: Path, tmp_path: Path, words, message):
-    given = [word.format(data=data, encoder=encoder) for word in words]
-    if "--methods" not in given:
-        given += ["--methods", "ptu"]
-    with pytest.raises(UserError) as error:
-        run(data, tmp_path / "out", *given)
-    assert message in str(error.value)
-
-
-def test_another_encoder_does_not_mix_in(data: Path, encoder: Path, tmp_path: Path):
-    words = [f"--source_model={encoder}", "--methods", "linear_probe"]
-    run(data, tmp_path / "out", *words)
-    other = BertModel.from_pretrained(encoder)
-    other.embeddings.word_embeddings.weight.data.add_(1.0)
-    other.save_pretrained(encoder)
-    with pytest.raises(UserError, match="is not the encoder that .* has results on"):
-        run(data, tmp_path / "out", *words)

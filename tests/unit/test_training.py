@@ -248,11 +248,13 @@ class Shrink(Objective):
         self.model = model
         self.scale = torch.nn.Parameter(torch.ones(()))
         self.progress: list[float] = []
+        self.gradients: list[float] = []
         self.is_closed = False
 
     def __call__(self, inputs: Any, logits: Tensor, progress: float) -> Tensor:
         assert self.model.training and len(inputs["labels"]) == len(logits)
         self.progress.append(progress)
+        self.gradients.append(0.0 if self.scale.grad is None else float(self.scale.grad))
         return self.scale * sum(p.square().sum() for p in self.model.parameters())
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -275,6 +277,12 @@ def test_an_objective_adds_to_the_loss_of_training(fit, scores):
     assert norms[0] < 0.8 * norms[1]
     assert kept[0].progress == [step / 20 for step in range(20)]
     assert kept[0].is_closed and kept[0].scale < 0.9
+    assert kept[0].gradients == [0.0] * 20  # of the steps before, nothing is left
+
+
+def test_the_gradients_of_an_objectives_weights_are_clipped(fit, steps):
+    fit(objective=Shrink, max_grad_norm=0.5)  # that of the weight is some 40 by itself
+    assert max(steps.norms) < (0.5**2 + 0.5**2) ** 0.5 + 1e-5
 
 
 def test_an_objective_counts_once_however_many_parts_a_batch_has(fit):

@@ -33,8 +33,9 @@ class Alignment(Objective):
     """The distance of the source's examples from the target's in the network that learns.
 
     At each step the network reads a batch of the source's examples and one of the target's without
-    labels, from all of its training data. Where both tasks have the same labels, as in the papers,
-    the source's examples are classified too: their loss counts as the target's.
+    labels, from all training data or 5,000 drawn from them; where a batch is trained on in parts,
+    each part is compared by itself. Where both tasks have the same labels, as in the papers, the
+    source's examples are classified too: their loss counts as the target's.
 
     Args:
         model: a classifier, with or without units.

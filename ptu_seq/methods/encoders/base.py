@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from ptu_seq.methods.base import Method, Task
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from ptu_seq.methods.base import Method, Setting, Task, split_by_rate
+from ptu_seq.methods.layers import head_parameters
 from ptu_seq.models import EncoderConfig, EncoderForSequenceClassification
 from ptu_seq.models.attached_config import network_fields
 from ptu_seq.models.labels import copy_classifier
 
-#: A method for classifiers of texts on a pretrained encoder.
-EncoderMethod = Method[EncoderForSequenceClassification]
+
+class EncoderMethod(Method[EncoderForSequenceClassification]):
+    """A method for classifiers of texts on a pretrained encoder.
+
+    Its settings have a "classifier_learning_rate" beside the "learning_rate" of all else.
+    """
+
+    def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
+        """The classifier and the rest, each at its rate."""
+        head = (head_parameters(model), setting["classifier_learning_rate"])
+        return split_by_rate(model, [head], setting["learning_rate"])
 
 
 def encoder_copy(

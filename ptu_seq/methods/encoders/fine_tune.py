@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from transformers import PreTrainedModel
-
-from ptu_seq.methods.base import Setting, Task, split_by_rate
+from ptu_seq.methods.base import Setting, Task
 from ptu_seq.methods.encoders.base import EncoderMethod, encoder_copy
-from ptu_seq.methods.layers import head_parameters
 from ptu_seq.models import EncoderForSequenceClassification
 
 
@@ -26,8 +21,3 @@ class FineTune(EncoderMethod):
     ) -> EncoderForSequenceClassification:
         """A copy of the encoder under a classifier for the target's labels."""
         return encoder_copy(source, task)
-
-    def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
-        """The classifier and the encoder, each at its rate."""
-        head = (head_parameters(model), setting["classifier_learning_rate"])
-        return split_by_rate(model, [head], setting["learning_rate"])

@@ -6,9 +6,11 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from ptu_seq.methods.base import Setting, Task, freeze
+from ptu_seq.methods.base import Setting, Task
 from ptu_seq.methods.encoders.base import EncoderMethod, encoder_copy
+from ptu_seq.methods.layers import Layer
 from ptu_seq.methods.linear_probe import probe_groups, start_probe
+from ptu_seq.methods.unfreezing import put_to_sleep
 from ptu_seq.models import EncoderForSequenceClassification
 
 
@@ -27,7 +29,7 @@ class LinearProbe(EncoderMethod):
     ) -> EncoderForSequenceClassification:
         """The frozen encoder under a classifier of zeros."""
         network = encoder_copy(source, task)
-        freeze(network.encoder)
+        put_to_sleep(Layer("encoder", list(network.encoder.parameters()), [network.encoder]))
         start_probe(network)
         return network
 

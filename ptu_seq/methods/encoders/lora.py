@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from transformers import PreTrainedModel
-
 from ptu_seq.errors import UserError
-from ptu_seq.methods.base import Setting, Task, split_by_rate
+from ptu_seq.methods.base import Setting, Task
 from ptu_seq.methods.encoders.base import EncoderMethod, encoder_copy
-from ptu_seq.methods.layers import head_parameters
 from ptu_seq.models import EncoderForSequenceClassification
 
 
 class LoRA(EncoderMethod):
     """Low-rank updates of the attention's queries and values, as in the paper, and the classifier.
 
-    All else stays as the encoder has it; The updates are scaled by 2, without dropout.
+    All else stays as the encoder has it. The updates are scaled by 2, without dropout.
     """
 
     name = "lora"
@@ -54,11 +49,6 @@ class LoRA(EncoderMethod):
         for name, parameter in network.named_parameters():
             parameter.requires_grad_("lora_" in name or name.startswith("classifier."))
         return network
-
-    def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
-        """The classifier and the updates, each at its rate."""
-        head = (head_parameters(model), setting["classifier_learning_rate"])
-        return split_by_rate(model, [head], setting["learning_rate"])
 
 
 #: Names of the linear maps to queries and values, by the kind of encoder.

@@ -6,10 +6,9 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from ptu_seq.methods.base import Setting, Task, split_by_rate
+from ptu_seq.methods.base import Setting, Task
 from ptu_seq.methods.encoders.base import EncoderMethod
 from ptu_seq.methods.encoders.ptu import unit_groups
-from ptu_seq.methods.layers import head_parameters
 from ptu_seq.models import (
     EncoderForSequenceClassification,
     PTUEncoderForSequenceClassification,
@@ -32,11 +31,6 @@ class ScratchLSTM(EncoderMethod):
     ) -> RNNForSequenceClassification:
         """A new network."""
         return RNNForSequenceClassification(lstm_config(source, task))
-
-    def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
-        """The classifier and the rest, each at its rate."""
-        head = (head_parameters(model), setting["classifier_learning_rate"])
-        return split_by_rate(model, [head], setting["learning_rate"])
 
 
 class PTULSTM(EncoderMethod):

@@ -1,4 +1,4 @@
-"""The transfer methods of images, one file each; `IMAGE_IMAGE_METHODS` has them by name."""
+"""The transfer methods of images, one file each; `IMAGE_METHODS` has them by name."""
 
 from typing import Any
 

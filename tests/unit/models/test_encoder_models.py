@@ -190,3 +190,6 @@ def test_gates_are_those_of_tokens(target):
         assert update.shape[0] == (6 if site == "pooling" else tokens)
         assert 0 <= float(update.min()) and float(update.max()) <= 1
     assert model.training
+    told = dict(seen)
+    model.gates(batch["input_ids"], on_gates=lambda site, gates: seen.update({site: gates.update}))
+    assert all(torch.equal(told[site], seen[site]) for site in told)  # by the padding token
