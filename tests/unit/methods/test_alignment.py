@@ -13,17 +13,16 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ptu_seq.batches import pad
-from ptu_seq.errors import UserError
 from ptu_seq.images.batches import stack
 from ptu_seq.images.networks import NetworkShape, new_network
-from ptu_seq.methods import METHODS, Task, get_method
+from ptu_seq.methods import Task, get_method
 from ptu_seq.methods.alignment import ALIGNMENTS, Activations
 from ptu_seq.methods.alignment.coral import coral_loss
 from ptu_seq.methods.alignment.dan import MULTIPLES
 from ptu_seq.methods.alignment.dann import reverse_gradient
 from ptu_seq.methods.alignment.mmd import squared_mmd
 from ptu_seq.methods.domains import Domains
-from ptu_seq.methods.vision import IMAGE_METHODS, get_image_method
+from ptu_seq.methods.vision import get_image_method
 from ptu_seq.models.labels import linear_head
 from ptu_seq.training import TrainingOptions, fit
 
@@ -266,67 +265,3 @@ def test_companions_read_texts(name, source, batch, tmp_path):
     )
     assert trained.steps == 6
     assert any(not torch.equal(before[n], p) for n, p in model.named_parameters() if n in before)
-
-
-# Examples of both tasks
-
-
-def test_domains_have_the_sources_labels_as_the_target_numbers_them():
-    pool = domains(images(4), images(3), ["yes", "no"])
-    source, target = next(pool.batches())
-    assert "labels" not in target and len(target["pixel_values"]) == 3
-    rows = {tuple(r["pixel_values"].flatten().tolist()): int(r["labels"]) for r in images(4)}
-    for pixels, label in zip(source["pixel_values"], source["labels"], strict=True):
-        assert rows[tuple(pixels.flatten().tolist())] == 1 - int(label)
-    other, _ = next(domains(images(4), images(4), ["cat", "dog"]).batches())
-    assert set(other) == {"pixel_values"}
-
-
-def test_domains_go_through_all_examples_in_an_order_of_the_seed():
-    def first(seed: int) -> Tensor:
-        rows: Any = images(12)
-        pool = Domains(rows, rows, LABELS, LABELS, stack, batch_size=4, seed=seed)
-        batches = pool.batches()
-        epochs = [torch.cat([next(batches)[0]["pixel_values"] for _ in range(3)]) for _ in "ab"]
-        assert not torch.equal(*epochs)
-        every = stack(images(12))["pixel_values"].flatten().sort().values
-        assert all(torch.equal(epoch.flatten().sort().values, every) for epoch in epochs)
-        return epochs[0]
-
-    assert torch.equal(first(3), first(3)) and not torch.equal(first(3), first(4))
-
-
-# Names
-
-
-@pytest.mark.parametrize("methods", [METHODS, IMAGE_METHODS])
-def test_companions_have_their_methods_settings_and_the_name_they_were_called_by(methods):
-    find = get_method if methods is METHODS else get_image_method
-    for name in [*EVERY, "l2_sp+dann"]:
-        alone, _, companion = name.rpartition("+")
-        strength = ALIGNMENTS[companion].strength
-        joined = find(name)
-        assert joined.name == name
-        assert list(joined.grid) == [
-            {**setting, "alignment": strength} for setting in find(alone or "fine_tune").grid
-        ]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("ptu+dam", "ptu+dam: no companion is named 'dam' (did you mean 'dan'?)"),
-        ("ptu+", "no companion is named ''"),
-        ("pu+dan", "no method is named 'pu'"),
-        ("fine_tune+dan", "fine_tune+dan: a companion beside fine-tuning is called 'dan' alone."),
-        ("frozen+dan", "frozen+dan: frozen takes no companion; accepted are scratch, ptu,"),
-        ("layer_search+dan", "layer_search takes no companion"),
-        ("dann+dan", "dann takes no companion"),
-        ("ptu+dan+dann", "no companion is named 'dan+dann'"),
-    ],
-)
-@pytest.mark.parametrize("find", [get_method, get_image_method])
-def test_what_cannot_join_is_said(find, name, message):
-    with pytest.raises(UserError) as error:
-        find(name)
-    assert message in str(error.value)
