@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, set_seed
 from ptu_seq.errors import UserError
 from ptu_seq.images.networks import ARCHITECTURES, NetworkShape, new_network
 from ptu_seq.methods import Task
+from ptu_seq.methods.layers import layers
 from ptu_seq.methods.vision import IMAGE_METHODS, get_image_method
 from ptu_seq.models import PTUForImageClassification
 from ptu_seq.models.labels import linear_head
@@ -156,7 +157,14 @@ def test_ptu_starts_and_trains_as_its_setting_says(setting, source):
     assert isinstance(model, PTUForImageClassification)
     assert model.config.gates_per == "channel"
     weight = next(model.target.parameters())
-    assert torch.equal(weight, next(source.parameters())) == (setting["init"] == "source")
+    assert torch.equal(weight, next(source.parameters()))
+    sites = [site for site, _ in model.units()]
+    assert ("classifier" in sites) == setting["gate_logits"]
+    blocks = [site for site in sites if site != "classifier"]
+    assert len(blocks) > 2 if setting["sites"] == "blocks" else blocks == [layers(source)[-2].name]
+    other = method.build(source, OTHER, setting)
+    assert isinstance(other, PTUForImageClassification)
+    assert [site for site, _ in other.units()] == blocks
     rates = {
         id(p): group["lr"]
         for group in method.parameter_groups(model, setting)
@@ -165,6 +173,13 @@ def test_ptu_starts_and_trains_as_its_setting_says(setting, source):
     for _, unit in model.units():
         assert {rates[id(p)] for p in unit.parameters()} == {setting["unit_learning_rate"]}
     assert rates[id(weight)] == setting["learning_rate"]
+
+
+def test_ptu_can_start_at_random(source):
+    method = get_image_method("ptu")
+    model: Any = method.build(source, SAME, {**method.grid[0], "init": "random"})
+    weight = next(model.target.parameters())
+    assert not torch.equal(weight, next(source.parameters()))
 
 
 def test_parts_of_a_batch_give_the_gradients_of_the_whole(source, batch, tmp_path):
