@@ -156,7 +156,7 @@ def test_the_same_seed_gives_the_same_numbers(first: Path, data: Path, tmp_path:
     ("words", "message"),
     [
         (["--sizes", "500"], r"--sizes 500: .*little' has 80 training images of the class '0'"),
-        (["--methods", "finetune"], r"no image method is named 'finetune' \(did you mean"),
+        (["--methods", "finetune"], r"no method is named 'finetune' \(did you mean"),
         (["--architecture", "vgg", "--image_size", "4"], "--architecture vgg: "),
         (["--source_dataset", "nowhere.npz"], "There is no file nowhere.npz"),
     ],
