@@ -219,7 +219,7 @@ def test_mistakes_are_told_before_anything_is_trained(
     assert not (tmp_path / "out" / "source").exists()
 
 
-@pytest.mark.parametrize("preset", ["quick", "paper"])
+@pytest.mark.parametrize("preset", ["quick", "paper", "encoder"])
 def test_presets_are_complete(preset: str, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(["--preset", preset, "--help"])
