@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,8 @@ def work(rank: int, kind: str, folder: Path) -> None:
         model = DistributedDataParallel(target)
         part = {name: x[rank::PROCESSES] for name, x in batch.items()}
         save_file(gradients(model, part), folder / f"{rank}.safetensors")
+        dist.barrier()  # who leaves first can keep the other from ever leaving
+        del model
     finally:
         dist.destroy_process_group()
 
@@ -56,7 +59,14 @@ def work(rank: int, kind: str, folder: Path) -> None:
 @pytest.mark.skipif(not dist.is_available(), reason="this torch has no distributed package")
 @pytest.mark.parametrize("kind", ["sentences", "bert"])
 def test_two_processes_give_the_gradients_of_one(kind, tmp_path):
-    multiprocessing.spawn(work, (kind, tmp_path), nprocs=PROCESSES)
+    processes = multiprocessing.spawn(work, (kind, tmp_path), nprocs=PROCESSES, join=False)
+    assert processes is not None
+    ended = time.monotonic() + 240
+    while not processes.join(timeout=10):
+        if time.monotonic() > ended:
+            for process in processes.processes:
+                process.kill()
+            pytest.fail("the two processes did not end within 4 minutes")
     expected = gradients(*build(kind))
     assert any(name.startswith("ptu.units") for name in expected)
     assert not any("source_networks" in name for name in expected)
