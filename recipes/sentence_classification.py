@@ -71,7 +71,8 @@ class StudyArguments(Checked):
         default="",
         metadata={
             "help": "a pretrained Transformer encoder as the source, in place of a network trained "
-            "on --source_dataset: minilm (bundled), a folder or a hub name"
+            "on --source_dataset: minilm (bundled), a folder or a hub name; see "
+            "--preset encoder"
         },
     )
     target_datasets: list[str] = field(
@@ -216,9 +217,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                 # Every method's, so that results do not mix after one's grid has changed in the
                 # code.
                 "grids": {name: list(method.grid) for name, method in METHODS.items()},
+                "source_training": asdict(source_arguments),
             }
         ),
-        "source_training": asdict(source_arguments),
         "training": {k: v for k, v in asdict(training).items() if k != "report_to"},
         **({"test_examples": wanted.test_examples} if wanted.test_examples else {}),
     }

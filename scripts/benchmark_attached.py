@@ -16,18 +16,23 @@ the median over rounds of the one's time divided by the other's in the same roun
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from benchmark_layers import MIB, Timing, count_parameters, environment, positive, timings
+from benchmark_layers import (
+    MIB,
+    BenchmarkParser,
+    Timing,
+    count_parameters,
+    kept_bytes,
+    timings,
+    write_report,
+)
 from torch import Tensor, nn
 
-from ptu_seq.cli import Parser
 from ptu_seq.images.networks import NetworkShape, new_network
 from ptu_seq.models import (
     EncoderConfig,
@@ -77,38 +82,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(*map(row, pair), sep="\n", flush=True)
         measurements += pair
         if arguments.output is not None:  # after every network: an interrupted run keeps them
-            report = {
-                "settings": {k: v for k, v in vars(arguments).items() if k != "output"},
-                "environment": environment(),
-                "measurements": [asdict(measurement) for measurement in measurements],
-            }
-            arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            write_report(arguments, measurements)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The flags; a wrong one ends the process with exit code 2 and one sentence."""
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = Parser(
-        description=summary,
-        epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-    def add(flag: str, default: Any, help_: str, **options: Any) -> None:
-        shown = " ".join(map(str, default)) if isinstance(default, list) else default
-        parser.add_argument(flag, default=default, help=f"{help_}; default: {shown}", **options)
-
+    parser = BenchmarkParser(__doc__ or "")
     names = [*IMAGES, "bert"]
-    add("--networks", names, "which networks", nargs="+", choices=names)
-    numbers: dict[str, Any] = {"type": positive, "metavar": "N"}
-    add("--batch", 32, "examples in a batch", **numbers)
-    add("--repeats", 9, "rounds that are timed", **numbers)
-    add("--warmup", 2, "rounds before them that are not", **numbers)
-    add("--threads", 1, "threads that torch may use inside one operation", **numbers)
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="also write everything to this JSON file"
-    )
-    return parser.parse_args(argv)
+    parser.add("--networks", names, "which networks", nargs="+", choices=names)
+    parser.add("--batch", 32, "examples in a batch", **parser.numbers)
+    return parser.read(argv)
 
 
 def measure(name: str, batch: int, repeats: int, warmup: int) -> list[Measurement]:
@@ -159,22 +142,10 @@ def training_step(network: nn.Module, inputs: dict[str, Tensor]) -> Callable[[],
 
 def memory_bytes(network: nn.Module, inputs: dict[str, Tensor]) -> int:
     """Bytes of weights, gradients and moments, and of what a forward pass keeps."""
-    weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
-    kept: dict[int, torch.UntypedStorage] = {}  # holding them keeps addresses from being reused
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage
-        return tensor
-
-    network.train()
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        network(**inputs)
-    activations = sum(s.nbytes() for address, s in kept.items() if address not in weights)
     parameters = sum(
         p.numel() * p.element_size() * (4 if p.requires_grad else 1) for p in network.parameters()
     )
-    return activations + parameters
+    return kept_bytes(network, lambda: network(**inputs)) + parameters
 
 
 HEADER = f"{'network':<14} {'':<10} {'training':>10} {'ratio':>6}  {'memory':>10} {'ratio':>6}"

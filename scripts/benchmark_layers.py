@@ -31,7 +31,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,43 +105,67 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The flags; a wrong one ends the process with exit code 2 and one sentence."""
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = Parser(
-        description=summary,
-        epilog=details,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-    def add(flag: str, default: Any, help_: str, **options: Any) -> None:
-        shown = " ".join(map(str, default)) if isinstance(default, list) else default
-        parser.add_argument(flag, default=default, help=f"{help_}; default: {shown}", **options)
-
+    parser = BenchmarkParser(__doc__ or "")
+    add, numbers = parser.add, parser.numbers
     add("--kinds", list(KINDS), "which layers", nargs="+", choices=KINDS)
     add("--levels", list(LEVELS), "where units act", nargs="+", choices=LEVELS)
-    numbers: dict[str, Any] = {"type": positive, "metavar": "N"}
     add("--sizes", [128, 256, 512], "input and hidden sizes", nargs="+", **numbers)
     add("--batch", 32, "sequences in a batch", **numbers)
     add("--length", 40, "time steps", **numbers)
-    add("--repeats", 9, "rounds that are timed", **numbers)
-    add("--warmup", 2, "rounds before them that are not", **numbers)
-    add("--threads", 1, "threads that torch may use inside one operation", **numbers)
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="also write settings, environment and the times of every round to this JSON file",
-    )
-    arguments = parser.parse_args(argv)
-    if arguments.output is not None:
-        try:  # Now, not after minutes of measuring.
-            arguments.output.parent.mkdir(parents=True, exist_ok=True)
-            arguments.output.open("a").close()
-        except OSError as error:
-            parser.error(f"--output: cannot write to {arguments.output}: {error.strerror}.")
-    return arguments
+    return parser.read(argv)
 
 
-def write_report(arguments: argparse.Namespace, measurements: Sequence[Measurement]) -> None:
+def positive(word: str) -> int:
+    """A flag's whole number of at least 1."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is no whole number of at least 1")
+    return int(word)
+
+
+class BenchmarkParser(Parser):
+    """A parser of what all benchmarks in rounds have: their number, threads and the report.
+
+    Args:
+        description: a summary, an empty line, and all that the help says below the flags.
+    """
+
+    numbers: Mapping[str, Any] = {"type": positive, "metavar": "N"}
+
+    def __init__(self, description: str) -> None:
+        summary, _, details = description.partition("\n\n")
+        super().__init__(
+            description=summary,
+            epilog=details,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def add(self, flag: str, default: Any, help_: str, **options: Any) -> None:
+        """Adds a flag whose help tells its default."""
+        shown = " ".join(map(str, default)) if isinstance(default, list) else default
+        self.add_argument(flag, default=default, help=f"{help_}; default: {shown}", **options)
+
+    def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
+        """The flags, with those of all benchmarks."""
+        self.add("--repeats", 9, "rounds that are timed", **self.numbers)
+        self.add("--warmup", 2, "rounds before them that are not", **self.numbers)
+        self.add("--threads", 1, "threads that torch may use inside one operation", **self.numbers)
+        self.add_argument(
+            "--output",
+            type=Path,
+            metavar="FILE",
+            help="also write settings, environment and the times of every round to this JSON file",
+        )
+        arguments = self.parse_args(argv)
+        if arguments.output is not None:
+            try:  # Now, not after minutes of measuring.
+                arguments.output.parent.mkdir(parents=True, exist_ok=True)
+                arguments.output.open("a").close()
+            except OSError as error:
+                self.error(f"--output: cannot write to {arguments.output}: {error.strerror}.")
+        return arguments
+
+
+def write_report(arguments: argparse.Namespace, measurements: Sequence[Any]) -> None:
     """Writes the JSON file."""
     report = {
         "settings": {name: value for name, value in vars(arguments).items() if name != "output"},
@@ -233,9 +257,19 @@ def timings(calls: Sequence[Callable[[], None]], repeats: int, warmup: int) -> l
 
 
 def saved_bytes(layer: nn.Module, x: Tensor) -> int:
+    """Bytes that a forward pass keeps for the backward one, besides the weights."""
+    x = x.detach().clone().requires_grad_()
+    return kept_bytes(layer, lambda: layer(x))
+
+
+def kept_bytes(layer: nn.Module, forward: Callable[[], Any]) -> int:
     """Bytes that a forward pass keeps for the backward one, besides the weights.
 
     Tensors that share their memory are counted once, and the input counts where it is kept.
+
+    Args:
+        layer: a module.
+        forward: has it read something.
     """
     weights = {weight.untyped_storage().data_ptr() for weight in layer.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}  # Holding them keeps addresses from being reused.
@@ -246,9 +280,8 @@ def saved_bytes(layer: nn.Module, x: Tensor) -> int:
         return tensor
 
     layer.train()
-    x = x.detach().clone().requires_grad_()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        layer(x)
+        forward()
     return sum(storage.nbytes() for address, storage in kept.items() if address not in weights)
 
 
@@ -279,13 +312,6 @@ def _milliseconds(call: Callable[[], None]) -> float:
     start = time.perf_counter()
     call()
     return (time.perf_counter() - start) * 1000
-
-
-def positive(word: str) -> int:
-    """A flag's whole number of at least 1."""
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"{word!r} is no whole number of at least 1")
-    return int(word)
 
 
 if __name__ == "__main__":

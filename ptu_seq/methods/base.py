@@ -41,7 +41,7 @@ class Method(ABC, Generic[Source]):
         name: what flags, files and tables call it.
         grid: the settings that are tried on validation data, at most four, every method's own;
             each has a "learning_rate" (Adam's, at its peak).
-        joins: whether a companion can stand beside it: whether it trains its features, once.
+        joins: whether a companion can stand beside it, as it can where the features are trained.
     """
 
     name: str

@@ -12,7 +12,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from ptu_seq.errors import closest
 from ptu_seq.models.attached_config import AttachedConfig, network_fields
-from ptu_seq.models.labels import are_named, copy_classifier, label_names, linear_head
+from ptu_seq.models.labels import are_same_labels, copy_classifier, label_names, linear_head
 from ptu_seq.models.with_source import ModelWithSource
 from ptu_seq.nn.gated import OnGates
 from ptu_seq.sites import Attachment, attach
@@ -137,8 +137,8 @@ class AttachedClassifier(ModelWithSource[PreTrainedModel]):
                 f"{cls.__name__}: the blocks of {kind!r} are not known (known are those of "
                 f"{', '.join(cls.blocks)}); give sites."
             )
-        ours, theirs = config.label_names, label_names(config.source_config)
-        return [*cls.blocks[kind], *(["classifier"] if ours == theirs and are_named(ours) else [])]
+        same = are_same_labels(label_names(config.source_config), config.label_names)
+        return [*cls.blocks[kind], *(["classifier"] if same else [])]
 
     @classmethod
     def kind(cls, network: PreTrainedConfig) -> str:

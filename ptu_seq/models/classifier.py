@@ -18,6 +18,7 @@ from ptu_seq.models.encoding import (
     make_rnn,
     read_batch,
 )
+from ptu_seq.models.labels import classification_loss
 from ptu_seq.models.safetensors_model import SafetensorsModel
 from ptu_seq.nn import layer_outputs
 from ptu_seq.nn.layout import Sequences
@@ -94,14 +95,7 @@ class RNNForSequenceClassification(SafetensorsModel):
         x = self.embedding_dropout(self.embedding(batch.ids))
         output, _ = self.rnn(enter_rnn(x, batch, self.config))
         logits = self.classifier(self.hidden_dropout(self._pool(output, batch)))
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(
-                labels=labels,
-                pooled_logits=logits,
-                config=self.config,
-                num_items_in_batch=num_items_in_batch,
-            )
+        loss = classification_loss(self, logits, labels, num_items_in_batch)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
     def activations(self, batch: Batch) -> Activations:

@@ -13,6 +13,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ptu_seq.models.attached_config import network_fields
 from ptu_seq.models.encoder_config import EncoderConfig, EncoderPooling
+from ptu_seq.models.labels import classification_loss
 from ptu_seq.models.safetensors_model import SafetensorsModel
 
 
@@ -108,14 +109,7 @@ class EncoderForSequenceClassification(SafetensorsModel):
         mask = None if attention_mask.is_meta else attention_mask
         hidden = self.encoder(input_ids=input_ids, attention_mask=mask, **types).last_hidden_state
         logits = self.classifier(self.dropout(self.pooling(hidden, attention_mask)))
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(
-                labels=labels,
-                pooled_logits=logits,
-                config=self.config,
-                num_items_in_batch=num_items_in_batch,
-            )
+        loss = classification_loss(self, logits, labels, num_items_in_batch)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
     def _init_weights(self, module: nn.Module) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 
@@ -45,6 +45,11 @@ def matching_labels(theirs: Sequence[str], ours: Sequence[str]) -> list[int] | N
     return [theirs.index(label) for label in ours] if same else None
 
 
+def are_same_labels(theirs: Sequence[str], ours: Sequence[str]) -> bool:
+    """Whether labels have the same names in the same order."""
+    return matching_labels(theirs, ours) == list(range(len(ours)))
+
+
 def linear_head(network: PreTrainedModel) -> nn.Linear:
     """The linear layer that makes a network's logits: its `classifier`, or the last one in that.
 
@@ -65,6 +70,32 @@ def linear_head(network: PreTrainedModel) -> nn.Linear:
     if not layers:
         raise ValueError(f"{type(network).__name__} has no linear layer in a `classifier`.")
     return layers[-1]
+
+
+def classification_loss(
+    model: PreTrainedModel,
+    logits: Tensor,
+    labels: Tensor | None,
+    num_items_in_batch: Tensor | int | None,
+) -> Tensor | None:
+    """The loss that transformers gives a classifier of this kind; None where there are no labels.
+
+    Args:
+        model: the classifier.
+        logits: `(batch, num_labels)`.
+        labels: the right classes, `(batch,)`.
+        num_items_in_batch: examples in all of an optimisation step, by which the sum over examples
+            is divided; those of this batch if None.
+    """
+    if labels is None:
+        return None
+    loss: Tensor = model.loss_function(
+        labels=labels,
+        pooled_logits=logits,
+        config=model.config,
+        num_items_in_batch=num_items_in_batch,
+    )
+    return loss
 
 
 def label_names(config: PreTrainedConfig) -> list[str]:

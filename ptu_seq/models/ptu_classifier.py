@@ -26,9 +26,9 @@ from ptu_seq.models.encoding import (
 from ptu_seq.models.labels import copy_classifier
 from ptu_seq.models.with_source import ModelWithSource, describe_source
 from ptu_seq.nn import GatedEmbedding, GatedGRU, GatedLSTM
-from ptu_seq.nn.gated import OnGates
+from ptu_seq.nn.gated import OnGates, at_tokens
 from ptu_seq.source import FrozenSource
-from ptu_seq.unit import PTU, Pin, PTUGates
+from ptu_seq.unit import PTU, Pin
 
 Init = Literal["source", "random"]
 
@@ -208,12 +208,7 @@ class PTUForSequenceClassification(ModelWithSource[RNNForSequenceClassification]
             token_type_ids: 0 at the premise, 1 at the hypothesis; read for pairs alone.
         """
         batch = read_batch(self.target_config, input_ids, attention_mask, token_type_ids)
-
-        def at_tokens(site: str, gates: PTUGates) -> None:
-            padded = gates.update.dim() == 3
-            on_gates(site, PTUGates(*(g[batch.mask] if padded else g for g in gates)))
-
-        self._logits(batch, at_tokens)
+        self._logits(batch, at_tokens(on_gates, batch.mask))
 
     def units(self) -> Iterator[tuple[str, PTU]]:
         """Every unit, with the site it sits at."""

@@ -11,8 +11,8 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ptu_seq.models.attached_classifier import AttachedClassifier
 from ptu_seq.models.encoder_config import EncoderConfig, PTUEncoderConfig
-from ptu_seq.nn.gated import OnGates
-from ptu_seq.unit import PTUGates
+from ptu_seq.models.labels import classification_loss
+from ptu_seq.nn.gated import OnGates, at_tokens
 
 
 class PTUEncoderForSequenceClassification(AttachedClassifier):
@@ -85,14 +85,7 @@ class PTUEncoderForSequenceClassification(AttachedClassifier):
         logits = self.target(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         ).logits
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(
-                labels=labels,
-                pooled_logits=logits,
-                config=self.config,
-                num_items_in_batch=num_items_in_batch,
-            )
+        loss = classification_loss(self, logits, labels, num_items_in_batch)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
     def gates(  # type: ignore[override]
@@ -115,14 +108,11 @@ class PTUEncoderForSequenceClassification(AttachedClassifier):
         if mask is None:
             encoder: Any = self.source.network.get_submodule("encoder")
             mask = input_ids.ne(encoder.config.pad_token_id).long()
-        kept = mask.bool()
-
-        def at_tokens(site: str, gates: PTUGates) -> None:
-            padded = gates.update.dim() == 3
-            on_gates(site, PTUGates(*(g[kept] if padded else g for g in gates)))
-
         self._report_gates(
-            at_tokens, input_ids=input_ids, attention_mask=mask, token_type_ids=token_type_ids
+            at_tokens(on_gates, mask.bool()),
+            input_ids=input_ids,
+            attention_mask=mask,
+            token_type_ids=token_type_ids,
         )
 
     @staticmethod

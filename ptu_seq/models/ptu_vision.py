@@ -10,6 +10,7 @@ from transformers import AutoModelForImageClassification, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from ptu_seq.models.attached_classifier import AttachedClassifier
+from ptu_seq.models.labels import classification_loss
 from ptu_seq.models.vision_config import PTUVisionConfig
 from ptu_seq.nn.gated import OnGates
 
@@ -69,14 +70,7 @@ class PTUForImageClassification(AttachedClassifier):
     ) -> ImageClassifierOutput:
         """Logits, and the loss if there are labels: see :class:`CNNForImageClassification`."""
         logits = self.target(pixel_values=pixel_values).logits
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(
-                labels=labels,
-                pooled_logits=logits,
-                config=self.config,
-                num_items_in_batch=num_items_in_batch,
-            )
+        loss = classification_loss(self, logits, labels, num_items_in_batch)
         return ImageClassifierOutput(loss=loss, logits=logits)
 
     def gates(self, pixel_values: Tensor, on_gates: OnGates) -> None:  # type: ignore[override]

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 from transformers.modeling_outputs import ImageClassifierOutput
 
+from ptu_seq.models.labels import classification_loss
 from ptu_seq.models.safetensors_model import SafetensorsModel
 from ptu_seq.models.vision_config import CNNConfig
 
@@ -59,14 +60,7 @@ class CNNForImageClassification(SafetensorsModel):
                 accumulates gradients; the loss is the sum over images divided by it.
         """
         logits = self.classifier(self.dropout(self.trunk(pixel_values)))
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(
-                labels=labels,
-                pooled_logits=logits,
-                config=self.config,
-                num_items_in_batch=num_items_in_batch,
-            )
+        loss = classification_loss(self, logits, labels, num_items_in_batch)
         return ImageClassifierOutput(loss=loss, logits=logits)
 
     def _init_weights(self, module: nn.Module) -> None:

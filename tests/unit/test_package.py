@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hatchling import build
 
 import ptu_seq
 
@@ -36,7 +37,6 @@ def test_all_names_exist():
 
 @pytest.fixture(scope="module")
 def unpacked_wheel(tmp_path_factory):
-    build = pytest.importorskip("hatchling.build")
     folder = tmp_path_factory.mktemp("wheel")
     before = os.getcwd()
     os.chdir(ROOT)

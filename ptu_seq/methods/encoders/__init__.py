@@ -28,7 +28,8 @@ def get_encoder_method(name: str) -> Method[Any]:
     if name not in ENCODER_METHODS:
         raise UserError(
             f"no method on a pretrained encoder is named {name!r}"
-            f"{closest(name, ENCODER_METHODS)}; accepted: {', '.join(ENCODER_METHODS)}."
+            f"{closest(name, ENCODER_METHODS)}; accepted: {', '.join(ENCODER_METHODS)} (--preset "
+            "encoder names four of them)."
         )
     return ENCODER_METHODS[name]
 

@@ -18,7 +18,6 @@ class LinearProbe(EncoderMethod):
     """Logistic regression on the encoder's features: :mod:`ptu_seq.methods.linear_probe`."""
 
     name = "linear_probe"
-    joins = False
     grid = (
         {"learning_rate": 1e-2, "weight_decay": 0.01},
         {"learning_rate": 1e-1, "weight_decay": 0.01},

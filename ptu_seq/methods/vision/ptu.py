@@ -10,7 +10,7 @@ from ptu_seq.methods.base import Setting, Task, split_by_rate
 from ptu_seq.methods.layers import layers
 from ptu_seq.methods.vision.base import ImageMethod
 from ptu_seq.models import PTUForImageClassification
-from ptu_seq.models.labels import label_names
+from ptu_seq.models.labels import are_same_labels, label_names
 from ptu_seq.models.ptu_vision import BLOCKS
 
 
@@ -24,6 +24,7 @@ class PTUTransfer(ImageMethod):
     half of the neurons are forced open or shut (`gate_dropout`), so that what few images teach the
     target stays of use beside what the source knew. The last has a unit on the logits as well
     (`gate_logits`, where the labels are the source's), so that the source can answer by itself.
+    A setting of one's own may have `init` "random".
     """
 
     name = "ptu"
@@ -88,5 +89,6 @@ class PTUTransfer(ImageMethod):
 def _sites(source: PreTrainedModel, task: Task, setting: Setting) -> list[str]:
     blocks = BLOCKS[source.config.model_type]
     sites = blocks if setting["sites"] == "blocks" else [layers(source)[-2].name]
-    same = label_names(source.config) == [task.id2label[i] for i in sorted(task.id2label)]
+    ours = [task.id2label[i] for i in sorted(task.id2label)]
+    same = are_same_labels(label_names(source.config), ours)
     return [*sites, "classifier"] if setting["gate_logits"] and same else list(sites)
