@@ -14,7 +14,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 @pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
+def script(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(SCRIPTS))
     spec = importlib.util.spec_from_file_location(
         "benchmark_attached", SCRIPTS / "benchmark_attached.py"
@@ -28,9 +28,9 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
-def test_table_and_json_hold_each_network_twice(benchmark, tmp_path, capsys):
+def test_table_and_json_hold_each_network_twice(script, tmp_path, capsys):
     file = tmp_path / "attached.json"
-    benchmark.main(
+    script.main(
         ["--networks", "lenet", "bert", "--batch", "3", "--repeats", "1", "--output", str(file)]
     )
     report = json.loads(file.read_text(encoding="utf-8"))
@@ -48,18 +48,18 @@ def test_table_and_json_hold_each_network_twice(benchmark, tmp_path, capsys):
     assert [line.split()[0] for line in table] == ["lenet", "lenet", "bert", "bert"]
 
 
-def test_memory_is_that_of_weights_moments_and_activations(benchmark):
-    network, inputs = benchmark.networks("lenet", 2)
+def test_memory_is_that_of_weights_moments_and_activations(script):
+    network, inputs = script.networks("lenet", 2)
     weights = sum(p.numel() for p in network.parameters())
     double = {name: tensor.repeat(2, *[1] * (tensor.dim() - 1)) for name, tensor in inputs.items()}
-    one, two = (benchmark.memory_bytes(network, batch) for batch in (inputs, double))
+    one, two = (script.memory_bytes(network, batch) for batch in (inputs, double))
     assert 16 * weights < one < two
     kept = one - 16 * weights
     assert two - one == pytest.approx(kept, rel=0.05)  # activations grow with the batch
 
 
-def test_an_unknown_network_is_named(benchmark, capsys):
+def test_an_unknown_network_is_named(script, capsys):
     with pytest.raises(SystemExit) as error:
-        benchmark.main(["--networks", "alexnet"])
+        script.main(["--networks", "alexnet"])
     assert error.value.code == 2
     assert "alexnet" in capsys.readouterr().err

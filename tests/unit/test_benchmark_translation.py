@@ -55,7 +55,7 @@ else:
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> Any:
+def script() -> Any:
     """The script, as a module; the modules beside it are found as when it is run."""
     sys.path.insert(0, str(SCRIPTS))
     try:
@@ -88,8 +88,8 @@ def tokenizers(dataset: TranslationDataset) -> TokenizerPair:
 
 
 @pytest.fixture(scope="module")
-def speed_options(benchmark: Any) -> Any:
-    return benchmark.speed.SpeedOptions(
+def speed_options(script: Any) -> Any:
+    return script.speed.SpeedOptions(
         network=NETWORK,
         vocab_size=300,
         dropout=0.1,
@@ -130,26 +130,26 @@ turns.decode(lambda: 7)
     assert done.stderr.split() == "batch 0 batch 1 batch 2 batch 0".split()
 
 
-def test_tokens_of_a_turn_are_those_of_its_batches(benchmark):
+def test_tokens_of_a_turn_are_those_of_its_batches(script):
     task = {"batches": [[0], [1, 2], [3]], "train_target_ids": [[5], [5, 5], [5, 5, 5], [5] * 10]}
-    turns = benchmark.speed.tokens_in_turns(task, steps=2)
+    turns = script.speed.tokens_in_turns(task, steps=2)
     assert [next(turns) for _ in range(3)] == [1 + 5, 10 + 1, 5 + 10]
 
 
-def test_rates_are_compared_within_rounds(benchmark):
-    ours, theirs = benchmark.speed.rates([[10.0, 20.0], [100.0, 50.0], [1.0, 9.0]])
+def test_rates_are_compared_within_rounds(script):
+    ours, theirs = script.speed.rates([[10.0, 20.0], [100.0, 50.0], [1.0, 9.0]])
     assert (ours.median, ours.ratio, ours.rounds) == (10.0, 1.0, [10.0, 100.0, 1.0])
     assert (theirs.median, theirs.ratio) == (20.0, 2.0)
 
 
-def test_a_worker_that_dies_says_why(benchmark, speed_options, dataset, tmp_path):
-    task = benchmark.speed.make_task(dataset, speed_options, tmp_path)
+def test_a_worker_that_dies_says_why(script, speed_options, dataset, tmp_path):
+    task = script.speed.make_task(dataset, speed_options, tmp_path)
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho no such module >&2\nexit 1\n")
     python.chmod(0o755)
     with (
         pytest.raises(UserError, match=r"eole-0\.6\.4 has stopped: no such module"),
-        benchmark.speed.start_worker("eole-0.6.4", task, tmp_path, python) as worker,
+        script.speed.start_worker("eole-0.6.4", task, tmp_path, python) as worker,
     ):
         worker.answer()
 
@@ -157,8 +157,8 @@ def test_a_worker_that_dies_says_why(benchmark, speed_options, dataset, tmp_path
 # Speed
 
 
-def test_all_systems_get_the_same_batches(benchmark, speed_options, dataset, tmp_path):
-    task = benchmark.speed.make_task(dataset, speed_options, tmp_path)
+def test_all_systems_get_the_same_batches(script, speed_options, dataset, tmp_path):
+    task = script.speed.make_task(dataset, speed_options, tmp_path)
     lines = {
         side: (tmp_path / f"train.{side}").read_text("utf-8").splitlines()
         for side in ("source", "target")
@@ -178,8 +178,8 @@ def test_all_systems_get_the_same_batches(benchmark, speed_options, dataset, tmp
     assert len(vocabulary) == len(set(vocabulary)) == task["ptu_seq"]["decoder_vocab_size"]
 
 
-def test_networks_are_of_one_shape(benchmark, speed_options, dataset, tmp_path):
-    task = benchmark.speed.make_task(dataset, speed_options, tmp_path)
+def test_networks_are_of_one_shape(script, speed_options, dataset, tmp_path):
+    task = script.speed.make_task(dataset, speed_options, tmp_path)
     joeynmt, eole = task["joeynmt"]["model"], task["eole"]["model"]
     assert joeynmt["encoder"]["hidden_size"] == 4  # of a direction
     assert eole["encoder"]["hidden_size"] == 8  # of both
@@ -196,20 +196,20 @@ def test_networks_are_of_one_shape(benchmark, speed_options, dataset, tmp_path):
         assert decoding[low] == decoding[high] == length and decoding["beam_size"] == 2
 
 
-def test_too_few_sentences_to_decode(benchmark, speed_options, dataset, tmp_path):
+def test_too_few_sentences_to_decode(script, speed_options, dataset, tmp_path):
     options = dataclasses.replace(speed_options, decode_sentences=21)
     with pytest.raises(UserError, match="--decode_sentences 21: tiny has only 20"):
-        benchmark.speed.make_task(dataset, options, tmp_path)
+        script.speed.make_task(dataset, options, tmp_path)
 
 
-def test_our_worker_trains_and_decodes(benchmark, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, "prepare_environment", lambda folder: Path("no peer is run"))
+def test_our_worker_trains_and_decodes(script, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(script, "prepare_environment", lambda folder: Path("no peer is run"))
     data = write_translations(tmp_path / "data", "tl", seed=1)
     file = tmp_path / "new" / "speed.json"
     words = f"speed --dataset {data} --target_lang en --output {file} --embedding_size 6"
     words += " --hidden_size 8 --vocab_size 300 --batch_tokens 200 --train_steps 2 --rounds 2"
     words += " --warmup 1 --decode_sentences 5 --decode_length 4 --beam_size 2 --systems"
-    benchmark.main([*words.split(), "ptu-seq-units"])
+    script.main([*words.split(), "ptu-seq-units"])
     report = json.loads(file.read_text("utf-8"))
     (measured,) = report["measurements"]
     assert measured["system"] == "ptu-seq-units" and measured["parameters"] > 0
@@ -223,7 +223,7 @@ def test_our_worker_trains_and_decodes(benchmark, tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture
-def peer(benchmark: Any, tmp_path: Path) -> Any:
+def peer(script: Any, tmp_path: Path) -> Any:
     python = tmp_path / "python"
     python.write_text(FAKE_PEER.format(python=sys.executable))
     python.chmod(0o755)
@@ -271,7 +271,7 @@ def test_what_is_finished_is_not_done_again(peer, dataset, tokenizers):
         peer.run("one", text, SETTING, options, seed=1)
 
 
-def test_the_best_setting_is_chosen_on_validation_data(benchmark, peer, dataset, tmp_path):
+def test_the_best_setting_is_chosen_on_validation_data(script, peer, dataset, tmp_path):
     study = importlib.import_module("translation_peers.joeynmt_study")
     corpora = importlib.import_module("ptu_seq.translation.corpora")
     ours = tmp_path / "ours"
@@ -326,7 +326,7 @@ def test_a_failure_names_the_log(peer, dataset, tokenizers):
 
 
 @pytest.mark.parametrize("batch_tokens", [50, 400, 10_000])
-def test_a_schedule_has_room_for_its_validations(benchmark, dataset, tokenizers, batch_tokens):
+def test_a_schedule_has_room_for_its_validations(script, dataset, tokenizers, batch_tokens):
     runs = importlib.import_module("translation_peers.joeynmt_runs")
     files = importlib.import_module("translation_peers.joeynmt_files")
     from ptu_seq.data import encode_pairs, pair_lengths
@@ -340,11 +340,11 @@ def test_a_schedule_has_room_for_its_validations(benchmark, dataset, tokenizers,
     assert schedule.decrease_factor**schedule.epochs == pytest.approx(0.2, rel=0.01)
 
 
-def test_quality_scores_ours_beside_theirs(benchmark, dataset, tmp_path, monkeypatch, capsys):
-    quality = benchmark.quality
+def test_quality_scores_ours_beside_theirs(script, dataset, tmp_path, monkeypatch, capsys):
+    quality = script.quality
     references = dataset.test["target"][:]
     garbled = [" ".join(reversed(text.split())) for text in references]
-    monkeypatch.setattr(benchmark, "prepare_environment", lambda folder: Path("python"))
+    monkeypatch.setattr(script, "prepare_environment", lambda folder: Path("python"))
     monkeypatch.setattr(quality, "run_recipe", lambda options: None)
     names = {"children": {"data": dataset}}
     monkeypatch.setattr(quality, "load_corpora", lambda *args: type("Corpora", (), names))
@@ -363,7 +363,7 @@ def test_quality_scores_ours_beside_theirs(benchmark, dataset, tmp_path, monkeyp
         write_json(ours / "predictions" / f"{method}{seed}.json", {"predictions": texts})
     file = tmp_path / "quality.json"
     words = f"quality --output_dir {output} --sizes 50 --seeds 2 --output {file}"
-    benchmark.main(words.split())
+    script.main(words.split())
     report = json.loads(file.read_text("utf-8"))
     cells = {cell["system"]: cell["scores"] for cell in report["cells"]}
     assert list(cells) == ["scratch", "JoeyNMT scratch", "ptu", "JoeyNMT warm start"]
@@ -378,12 +378,12 @@ def test_quality_scores_ours_beside_theirs(benchmark, dataset, tmp_path, monkeyp
     assert report["signature"] in table and report["signature"].startswith("nrefs:1|")
 
 
-def test_flags_of_the_recipe(benchmark):
-    arguments = benchmark.parse(
+def test_flags_of_the_recipe(script):
+    arguments = script.parse(
         "quality --source_langs fr tl --target_lang en --sizes 10 all --parent_model old "
         "-- --vocabulary match".split()
     )
-    words = " ".join(benchmark.quality.recipe_words(benchmark.quality_options(arguments)))
+    words = " ".join(script.quality.recipe_words(script.quality_options(arguments)))
     assert "--methods scratch ptu" in words and "--sizes 10 all --seeds 3" in words
     assert "--source_langs fr tl --target_lang en" in words
     assert "--parent_model old" in words
@@ -407,15 +407,15 @@ def test_flags_of_the_recipe(benchmark):
         ([], "the following arguments are required: COMMAND"),
     ],
 )
-def test_wrong_flags_end_with_a_message(benchmark, words, message, capsys):
+def test_wrong_flags_end_with_a_message(script, words, message, capsys):
     with pytest.raises(SystemExit) as exit_:
-        benchmark.main(words)
+        script.main(words)
     assert exit_.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_peers_never_go_into_an_environment_that_is_in_use(benchmark, tmp_path, monkeypatch):
-    prepare = benchmark.prepare_environment
+def test_peers_never_go_into_an_environment_that_is_in_use(script, tmp_path, monkeypatch):
+    prepare = script.prepare_environment
     with pytest.raises(UserError, match="is the environment of this very process"):
         prepare(Path(sys.prefix))
     (tmp_path / "thesis.txt").write_text("")
@@ -423,7 +423,7 @@ def test_peers_never_go_into_an_environment_that_is_in_use(benchmark, tmp_path, 
         prepare(tmp_path)
 
 
-def test_the_environment_is_made_once(benchmark, tmp_path, monkeypatch):
+def test_the_environment_is_made_once(script, tmp_path, monkeypatch):
     environment = importlib.import_module("translation_peers.environment")
     commands: list[list[str]] = []
     monkeypatch.setattr(environment, "_run", lambda words: commands.append(words))
@@ -438,7 +438,7 @@ def test_the_environment_is_made_once(benchmark, tmp_path, monkeypatch):
     assert len(commands) == 3
 
 
-def test_processes_that_are_compared_have_one_thread(benchmark, monkeypatch):
+def test_processes_that_are_compared_have_one_thread(script, monkeypatch):
     environment = importlib.import_module("translation_peers.environment")
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
     monkeypatch.setenv("OMP_NUM_THREADS", "8")

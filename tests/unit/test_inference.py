@@ -63,7 +63,7 @@ def test_pairs_are_one_sequence_with_token_types(pair_classifier):
     prediction, incomplete, empty = classify_lines(
         pair_classifier, ["good film\tthe bad", "good\t", ""]
     )
-    logits = pair_classifier.model(
+    logits = pair_classifier.model.cpu()(
         input_ids=torch.tensor([[2, 4, 5, 3]]), token_type_ids=torch.tensor([[0, 0, 1, 1]])
     ).logits
     probability, label = torch.softmax(logits, dim=-1)[0].max(dim=-1)

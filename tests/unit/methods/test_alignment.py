@@ -264,4 +264,5 @@ def test_companions_read_texts(name, source, batch, tmp_path):
         objectives=method.objectives(model, source, setting, lambda: pool),
     )
     assert trained.steps == 6
+    model.cpu()
     assert any(not torch.equal(before[n], p) for n, p in model.named_parameters() if n in before)

@@ -77,7 +77,7 @@ def train(source: Any, batch: dict[str, Tensor], folder: Any, objectives: list[A
         seed=0,
         objectives=[o for o in objectives if o],
     )
-    return model.eval()
+    return model.cpu().eval()
 
 
 def test_it_keeps_the_sources_answers_where_fine_tuning_forgets_them(source, batch, tmp_path):
@@ -86,7 +86,7 @@ def test_it_keeps_the_sources_answers_where_fine_tuning_forgets_them(source, bat
     model = train(source, batch, tmp_path, kept)
     assert not linear_head(model)._forward_pre_hooks
     head = linear_head(source)
-    trained = kept[0].second_classifier
+    trained = kept[0].second_classifier.cpu()
     assert not torch.equal(trained.weight, head.weight)
     assert all(torch.equal(before[name], weight) for name, weight in source.state_dict().items())
 

@@ -35,6 +35,7 @@ def train(model: PreTrainedModel, name: str, setting: Any, folder: Any) -> None:
         folder=folder,
         seed=0,
     )
+    model.cpu()  # from the GPU, where there is one
 
 
 def learned(name: str) -> set[str]:

@@ -28,6 +28,12 @@ def run(translator: Translator, lines: list[str], **arguments: Any) -> list[Any]
     return list(translate(translator.model, translator.tokenizers, lines, **arguments))
 
 
+def source_ids(translator: Translator) -> torch.Tensor:
+    """The tokens of the first line, where the model is."""
+    ids = translator.tokenizers.encode_source(LINES[:1])
+    return torch.tensor(ids, device=translator.model.device)
+
+
 @pytest.mark.parametrize("beam_size", [1, 3])
 @pytest.mark.parametrize("batch_size", [2, 100])
 def test_batched_equals_one_by_one_in_the_order_of_the_lines(translator, beam_size, batch_size):
@@ -41,7 +47,7 @@ def test_batched_equals_one_by_one_in_the_order_of_the_lines(translator, beam_si
 
 def test_greedy_search_is_transformers_own(translator):
     (translation,) = run(translator, LINES[:1], beam_size=1, max_length=9)
-    ids = torch.tensor(translator.tokenizers.encode_source(LINES[:1]))
+    ids = source_ids(translator)
     written = translator.model.generate(ids, num_beams=1, do_sample=False, max_new_tokens=9)
     assert translation.text == translator.tokenizers.decode_target(written[:, 1:])[0]
 
@@ -57,7 +63,7 @@ def test_scores_are_what_beam_search_ranks_by(translator, length_penalty):
         max_length=12,
         with_scores=True,
     )
-    ids = torch.tensor(translator.tokenizers.encode_source(LINES[:1]))
+    ids = source_ids(translator)
     expected = translator.model.generate(
         ids,
         num_beams=4,
