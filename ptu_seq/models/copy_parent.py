@@ -29,7 +29,8 @@ def copy_parent(
 
     Tokens that the parent does not know keep the child's vectors, drawn at random. A child with one
     table for both vocabularies takes the rows that the decoder's mapping knows, then the others
-    that the encoder's does.
+    that the encoder's does. Where it unties the output layer from token vectors of another size
+    than the hidden state's, :math:`V P` of the parent's vectors and projection is its output layer.
 
     Args:
         parent: the trained network; it is left as it is.
@@ -53,6 +54,9 @@ def copy_parent(
     assert isinstance(child, nn.Module)
     ours, theirs = plain_weights(child), parent.state_dict()
     tables = ("encoder.embedding.weight", "decoder.embedding.weight", "decoder.output.weight")
+    output, projection = "decoder.output.weight", "decoder.projection.weight"
+    if projection in theirs and projection not in ours:
+        theirs[output] = theirs[output] @ theirs[projection]
     for name, weight in ours.items():
         if name not in tables:
             weight.copy_(theirs[name])
@@ -83,10 +87,9 @@ def check_shapes(parent: Seq2SeqConfig, child: Seq2SeqConfig) -> None:
 
 
 def _tables_fit(parent: Seq2SeqConfig, child: Seq2SeqConfig) -> bool:
-    """A child may untie what the parent tied, if its output layer reads as many features."""
+    """A child may untie what the parent tied, but not the other way round."""
     theirs, ours = (TIGHTNESS.index(config.tie_embeddings) for config in (parent, child))
-    alike = (theirs > 0) == (ours > 0) or parent.embedding_size == parent.hidden_size
-    return ours <= theirs and alike
+    return ours <= theirs
 
 
 def checked_mapping(

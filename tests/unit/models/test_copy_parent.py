@@ -55,6 +55,20 @@ def test_a_child_may_untie_its_tables(make_parent, make_translations):
     assert child.encoder.embedding.weight is not child.decoder.embedding.weight
 
 
+@pytest.mark.parametrize("embedding_size", [6, 8])
+@pytest.mark.parametrize("tying", ["decoder", "all"])
+def test_an_output_layer_that_is_untied_scores_as_before(
+    tying, embedding_size, make_parent, make_translations
+):
+    parent = make_parent(tie_embeddings=tying, embedding_size=embedding_size, hidden_size=8)
+    child = make_parent(tie_embeddings="none", embedding_size=embedding_size, hidden_size=8)
+    copy_parent(parent, child)
+    batch = make_translations()
+    torch.testing.assert_close(child(**batch).logits, parent(**batch).logits)
+    assert child.decoder.output.weight.shape == (30, 8)
+    assert child.decoder.output.weight is not child.decoder.embedding.weight
+
+
 def test_parents_of_another_architecture_are_refused(make_parent):
     parent = make_parent()
     child = make_parent(hidden_size=10, rnn_type="gru", input_feeding=True)
@@ -68,8 +82,8 @@ def test_parents_of_another_architecture_are_refused(make_parent):
         assert part in str(error.value)
     with pytest.raises(ValueError, match="tie_embeddings is 'decoder' .* 'all'"):
         copy_parent(parent, make_parent(tie_embeddings="all"))
-    with pytest.raises(ValueError, match="tie_embeddings is 'decoder' .* 'none'"):
-        copy_parent(parent, make_parent(tie_embeddings="none"))
+    with pytest.raises(ValueError, match="tie_embeddings is 'none' .* 'decoder'"):
+        copy_parent(make_parent(tie_embeddings="none"), parent)
 
 
 @pytest.mark.parametrize(
