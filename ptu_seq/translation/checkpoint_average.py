@@ -33,6 +33,7 @@ class BestWeights(TrainerCallback):
     """Keeps the weights of the best evaluations, in memory.
 
     Frozen parameters are left out: a model with a frozen source costs no more than its target.
+    Those of a layer that only sleeps are not (:mod:`ptu_seq.methods.unfreezing`).
 
     Args:
         count: of how many evaluations; of equal scores the earlier counts as the better.
@@ -65,25 +66,33 @@ class BestWeights(TrainerCallback):
         state: TrainerState,
         control: TrainerControl,
         model: nn.Module | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
         metrics: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
         """Keeps the weights if their score is among the best."""
-        assert model is not None and metrics is not None
+        assert model is not None and optimizer is not None and metrics is not None
         score = metrics["eval_score"]
         if len(self.snapshots) == self.count and score <= self.snapshots[-1].score:
             return
-        self.snapshots.append(Snapshot(score, state.global_step, read_weights(model)))
+        weights = read_weights(model, optimizer)
+        self.snapshots.append(Snapshot(score, state.global_step, weights))
         self.snapshots.sort(key=lambda snapshot: (-snapshot.score, snapshot.step))
         del self.snapshots[self.count :]
 
 
-def read_weights(model: nn.Module) -> Weights:
-    """A copy of what training may change: all of the state dict but frozen parameters."""
+def read_weights(model: nn.Module, optimizer: torch.optim.Optimizer) -> Weights:
+    """A copy of what training may change: all of the state dict but frozen parameters.
+
+    Args:
+        model: the model that is trained.
+        optimizer: has every parameter that learns at some step, whether or not it does now.
+    """
+    trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     frozen = {
         name
         for name, parameter in model.named_parameters(remove_duplicate=False)
-        if not parameter.requires_grad
+        if id(parameter) not in trained
     }
     return {
         name: value.detach().clone()

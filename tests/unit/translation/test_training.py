@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 from transformers import BartConfig, BartForConditionalGeneration, PreTrainedModel, Seq2SeqTrainer
+from transformers.trainer_callback import TrainerCallback
 
 from ptu_seq.data import TokenizerPair, train_vocabulary
 from ptu_seq.errors import UserError
+from ptu_seq.methods.layers import Layer
+from ptu_seq.methods.unfreezing import Stage, StagedUnfreezing
 from ptu_seq.models import (
     PTUForConditionalGeneration,
     RNNForConditionalGeneration,
@@ -81,6 +84,7 @@ def fit(tmp_path: Path, tokenizers: TokenizerPair) -> Fit:
         seed: int = 0,
         progress: bool = False,
         references: list[str] | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
         **options: Any,
     ) -> tuple[Trained, PreTrainedModel]:
         model = model or new_model(tokenizers, dropout)
@@ -104,6 +108,7 @@ def fit(tmp_path: Path, tokenizers: TokenizerPair) -> Fit:
             seed=seed,
             progress=progress,
             references=references,
+            callbacks=callbacks,
         )
         return trained, model.cpu()  # from the GPU, where there is one
 
@@ -214,6 +219,21 @@ def test_the_average_of_the_best_is_kept_unless_it_is_worse(fit, monkeypatch, av
     torch.testing.assert_close(seen[4], average)
     assert trained.validation_score == max(averages, 90)
     torch.testing.assert_close(weights(model), average if kept else seen[2])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_weights_that_slept_at_the_best_evaluation_come_back_too(
+    fit, monkeypatch, tokenizers, count
+):
+    seen = scripted(monkeypatch, [90, 80, 30, 10, 95])
+    model = new_model(tokenizers)
+    before = weights(model.encoder)
+    asleep = StagedUnfreezing([Stage(0.5, [Layer("encoder", list(model.encoder.parameters()))])])
+    fit(model=model, callbacks=[asleep], evaluations=4, average_checkpoints=count, patience=4)
+    kept = seen[0] if count == 1 else (seen[0] + seen[1]) / 2
+    torch.testing.assert_close(weights(model), kept)
+    assert torch.equal(weights(model.encoder), before)
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_stops_when_the_score_no_longer_rises(fit, scores):
