@@ -94,6 +94,10 @@ class Decoder(nn.Module):
         self.embedding_dropout = EmbeddingDropout(
             config.word_dropout, config.embedding_dropout, config.variational_dropout
         )
+        self.layer_dropouts = nn.ModuleList(
+            SequenceDropout(config.hidden_dropout, config.variational_dropout)
+            for _ in self.layers[1:]
+        )
         self.dropout = SequenceDropout(config.hidden_dropout, config.variational_dropout)
 
     def begin(self, encoded: Encoded, mask: Tensor) -> DecodingState:
@@ -128,13 +132,14 @@ class Decoder(nn.Module):
         embedding = embed(self.embedding, ids, lent, known, named(on_gates, "decoder.embedding"))
         x = self.embedding_dropout(embedding)
         # Drawn before the loop, so that variational dropout drops the same features at each step.
-        masks = [self.dropout.mask(x, self.combine.out_features) for _ in self.layers[1:]]
+        ones = x.new_ones(*x.shape[:2], self.combine.out_features)
+        masks = [dropout(ones) for dropout in self.layer_dropouts]
         if not self.input_feeding:
             decoded, recurrent = self._advance(x, masks, state, parent, on_gates)
         else:
             steps, recurrent = [], state.recurrent
             for i in range(x.shape[1]):
-                now = [m if m is None or m.shape[1] == 1 else m[:, i : i + 1] for m in masks]
+                now = [mask[:, i : i + 1] for mask in masks]
                 beside = None if parent is None else parent.at(i)
                 before = replace(state, recurrent=recurrent)
                 step, recurrent = self._advance(x[:, i : i + 1], now, before, beside, on_gates)
@@ -152,7 +157,7 @@ class Decoder(nn.Module):
     def _advance(
         self,
         x: Tensor,
-        masks: list[Tensor | None],
+        masks: list[Tensor],
         state: DecodingState,
         parent: DecoderTwin | None,
         on_gates: OnGates | None,
@@ -164,8 +169,8 @@ class Decoder(nn.Module):
         hidden: list[Tensor] = []
         carried: list[State] = []
         for i, layer in enumerate(self.layers):
-            if i > 0 and (mask := masks[i - 1]) is not None:
-                x = x * mask
+            if i > 0:
+                x = x * masks[i - 1]
             lent = None if parent is None else parent.hidden(i, x)
             report = named(on_gates, f"decoder.layer{i}")
             output, after, _ = recur(layer, x, state.recurrent.layers[i], lent, report)

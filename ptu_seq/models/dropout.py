@@ -33,24 +33,8 @@ class SequenceDropout(nn.Module):
             return x
         if isinstance(x, PackedSequence):
             return x._replace(data=self._drop_packed(x.data, x.batch_sizes))
-        mask = self.mask(x, x.shape[-1])
-        return x if mask is None else x * mask
-
-    def mask(self, like: Tensor, features: int) -> Tensor | None:
-        """The factors for all steps at once, where a loop over them needs the same draw.
-
-        Args:
-            like: any tensor `(batch, length, ...)` of the same place and type.
-            features: of the sequences.
-
-        Returns:
-            `(batch, length, features)`, or `(batch, 1, features)` if variational; None if nothing
-            is dropped.
-        """
-        if not self.training or not self.p:
-            return None
-        length = 1 if self.variational else like.shape[1]
-        return F.dropout(like.new_ones(len(like), length, features), self.p)
+        length = 1 if self.variational else x.shape[1]
+        return x * F.dropout(x.new_ones(len(x), length, x.shape[-1]), self.p)
 
     def _drop_packed(self, data: Tensor, batch_sizes: Tensor) -> Tensor:
         if not self.variational:

@@ -50,7 +50,9 @@ class Encoder(nn.Module):
         self.embedding_dropout = EmbeddingDropout(
             config.word_dropout, config.embedding_dropout, config.variational_dropout
         )
-        self.dropout = SequenceDropout(config.hidden_dropout, config.variational_dropout)
+        self.layer_dropouts = nn.ModuleList(
+            SequenceDropout(config.hidden_dropout, config.variational_dropout) for _ in sizes[1:]
+        )
 
     def forward(
         self,
@@ -84,7 +86,7 @@ class Encoder(nn.Module):
         hidden, finals = [], []
         for i, layer in enumerate(self.layers):
             if i > 0:
-                x = self.dropout(x)
+                x = self.layer_dropouts[i - 1](x)
             beside = None if parent is None else parent.hidden(i, x)
             report = named(on_gates, f"encoder.layer{i}", with_direction=True)
             x, _, final = recur(layer, x, None, beside, report)
