@@ -5,13 +5,22 @@ from ptu_seq.methods.translation.base import TranslationMethod, TranslationTask
 from ptu_seq.methods.translation.fine_tune import FineTune
 from ptu_seq.methods.translation.frozen import Frozen
 from ptu_seq.methods.translation.l2_sp import L2SP
+from ptu_seq.methods.translation.linear_probe import LinearProbe
 from ptu_seq.methods.translation.ptu import PTUTransfer
 from ptu_seq.methods.translation.scratch import Scratch
 from ptu_seq.methods.translation.zoph import Zoph
 
 TRANSLATION_METHODS: dict[str, TranslationMethod] = {
     method.name: method
-    for method in (Scratch(), Frozen(), FineTune(), Zoph(), PTUTransfer(), L2SP())
+    for method in (
+        Scratch(),
+        Frozen(),
+        FineTune(),
+        Zoph(),
+        PTUTransfer(),
+        LinearProbe(),
+        L2SP(),
+    )
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
@@ -112,8 +112,13 @@ def with_own_source_embedding(parent: RNNForConditionalGeneration) -> dict[str, 
 
 def freeze_target_embeddings(model: RNNForConditionalGeneration, task: TranslationTask) -> None:
     """Freezes the target's embeddings and output layer, but for tokens that the parent lacks."""
+    freeze_known_tokens(target_embeddings(model), task)
+
+
+def freeze_known_tokens(tables: Iterable[nn.Parameter], task: TranslationTask) -> None:
+    """Freezes weights that have a row for each target token, but for those the parent lacks."""
     unknown = task.unknown_target_tokens
-    for parameter in target_embeddings(model):
+    for parameter in tables:
         if unknown is None:
             parameter.requires_grad_(False)
         else:
