@@ -6,6 +6,7 @@ from ptu_seq.methods.translation.fine_tune import FineTune
 from ptu_seq.methods.translation.frozen import Frozen
 from ptu_seq.methods.translation.l2_sp import L2SP
 from ptu_seq.methods.translation.linear_probe import LinearProbe
+from ptu_seq.methods.translation.lp_ft import LPFT
 from ptu_seq.methods.translation.ptu import PTUTransfer
 from ptu_seq.methods.translation.scratch import Scratch
 from ptu_seq.methods.translation.zoph import Zoph
@@ -19,6 +20,7 @@ TRANSLATION_METHODS: dict[str, TranslationMethod] = {
         Zoph(),
         PTUTransfer(),
         LinearProbe(),
+        LPFT(),
         L2SP(),
     )
 }
