@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from transformers import PreTrainedModel
 from transformers.trainer_callback import TrainerCallback
 
-from ptu_seq.methods.base import Setting, split_by_rate
+from ptu_seq.methods.base import Setting
 from ptu_seq.methods.fine_tune import FineTune
-from ptu_seq.methods.layers import layers
+from ptu_seq.methods.layers import Layer, layers
 from ptu_seq.methods.unfreezing import Stage, StagedUnfreezing
 
 
@@ -37,37 +38,38 @@ class GradualUnfreezing(FineTune):
 
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
         """A group a layer, each with its rate."""
-        return discriminative_rates(model, setting)
+        return discriminative_rates(layers(model)[::-1], setting)
 
     def callbacks(self, model: PreTrainedModel, setting: Setting) -> list[TrainerCallback]:
         """A stage a layer."""
-        return gradual_unfreezing(model, setting)
+        return gradual_unfreezing(layers(model)[-2::-1], setting)
 
 
-def discriminative_rates(model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
+def discriminative_rates(ordered: Sequence[Layer], setting: Setting) -> list[dict[str, Any]]:
     """A parameter group for each layer.
 
     Args:
-        model: a plain classifier.
-        setting: "learning_rate" is the classifier's; a layer further down has the rate of the one
-            above it divided by "rate_decay".
+        ordered: all layers of a network, the one that learns fastest first: the classifier.
+        setting: "learning_rate" is the first layer's; each other has the rate of the one before it
+            divided by "rate_decay".
     """
-    downwards = list(reversed(layers(model)))
-    parts = [
-        (layer.parameters, setting["learning_rate"] / setting["rate_decay"] ** depth)
-        for depth, layer in enumerate(downwards)
+    return [
+        {
+            "params": layer.parameters,
+            "lr": setting["learning_rate"] / setting["rate_decay"] ** depth,
+        }
+        for depth, layer in enumerate(ordered)
+        if layer.parameters
     ]
-    return split_by_rate(model, parts, setting["learning_rate"])
 
 
-def gradual_unfreezing(model: PreTrainedModel, setting: Setting) -> list[TrainerCallback]:
-    """All layers but the classifier asleep, the upper ones more shortly.
+def gradual_unfreezing(ordered: Sequence[Layer], setting: Setting) -> list[TrainerCallback]:
+    """Layers that sleep at first and wake one after another.
 
     Args:
-        model: a plain classifier.
-        setting: after "unfreeze_share" of the steps the lowest layer is awake.
+        ordered: the layers, the one that wakes first before the others.
+        setting: after "unfreeze_share" of the steps the last one is awake.
     """
-    downwards = list(reversed(layers(model)))[1:]
-    every = setting["unfreeze_share"] / len(downwards)
-    stages = [Stage(every * (i + 1), [layer]) for i, layer in enumerate(downwards)]
+    every = setting["unfreeze_share"] / len(ordered)
+    stages = [Stage(every * (i + 1), [layer]) for i, layer in enumerate(ordered)]
     return [StagedUnfreezing(stages)]

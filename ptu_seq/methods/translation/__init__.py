@@ -4,6 +4,7 @@ from ptu_seq.errors import UserError, closest
 from ptu_seq.methods.translation.base import TranslationMethod, TranslationTask
 from ptu_seq.methods.translation.fine_tune import FineTune
 from ptu_seq.methods.translation.frozen import Frozen
+from ptu_seq.methods.translation.gradual_unfreezing import GradualUnfreezing
 from ptu_seq.methods.translation.l2_sp import L2SP
 from ptu_seq.methods.translation.linear_probe import LinearProbe
 from ptu_seq.methods.translation.lp_ft import LPFT
@@ -21,6 +22,7 @@ TRANSLATION_METHODS: dict[str, TranslationMethod] = {
         PTUTransfer(),
         LinearProbe(),
         LPFT(),
+        GradualUnfreezing(),
         L2SP(),
     )
 }

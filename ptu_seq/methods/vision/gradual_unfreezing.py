@@ -9,6 +9,7 @@ from transformers.trainer_callback import TrainerCallback
 
 from ptu_seq.methods.base import Setting
 from ptu_seq.methods.gradual_unfreezing import discriminative_rates, gradual_unfreezing
+from ptu_seq.methods.layers import layers
 from ptu_seq.methods.vision.fine_tune import FineTune
 
 
@@ -28,8 +29,8 @@ class GradualUnfreezing(FineTune):
 
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
         """A group a layer, each with its rate."""
-        return discriminative_rates(model, setting)
+        return discriminative_rates(layers(model)[::-1], setting)
 
     def callbacks(self, model: PreTrainedModel, setting: Setting) -> list[TrainerCallback]:
         """A stage a layer."""
-        return gradual_unfreezing(model, setting)
+        return gradual_unfreezing(layers(model)[-2::-1], setting)
