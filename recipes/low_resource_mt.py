@@ -2,9 +2,10 @@
 
 A parent is trained once; then every method learns every child pair at every size from the same
 pairs, with the same step budget and early stopping, each with the best of at most four settings of
-its own (chosen on validation sentences). (Pairs that are too long, counted in the tokens that a
-method reads, are left out; a line says how many.) No English (or other shared) sentence of a
-child's validation or test set is in the parent's training. See --output_dir for what is written.
+its own (layer_search: of all its cuts), chosen on validation sentences. (Pairs that are too long,
+counted in the tokens that a method reads, are left out; a line says how many.) No English (or other
+shared) sentence of a child's validation or test set is in the parent's training. See --output_dir
+for what is written.
 """
 
 from __future__ import annotations
@@ -93,7 +94,10 @@ class StudyArguments(Checked):
     )
     tuning_settings: Annotated[int, Range(1, 4)] = field(
         default=4,
-        metadata={"help": "settings tried of each method's; 1: the first, without tuning"},
+        metadata={
+            "help": "settings tried of each method's; 1: the first, without tuning (layer_search: "
+            "learning rates, each with all cuts)"
+        },
     )
     parent_model: str | None = field(
         default=None,
@@ -307,7 +311,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             logs_dir=logs_dir,
         )
         cells = [Cell(t, size, m) for t in corpora.children for size in sizes for m in methods]
-        grids = {name: m.grid[: wanted.tuning_settings] for name, m in methods.items()}
+        depth = network.num_encoder_layers + network.num_decoder_layers + 2  # attention, words
+        grids = {name: m.settings(depth, wanted.tuning_settings) for name, m in methods.items()}
         best = BestModels(output_dir / "model", list(corpora.children), study.config_hash)
         missing = [
             *study.missing_tuning(cells, grids, range(wanted.seeds)),

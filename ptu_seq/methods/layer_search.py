@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 from ptu_seq.methods.base import Setting, Task, copy_source, plain_network
 from ptu_seq.methods.fine_tune import FineTune
@@ -42,7 +41,7 @@ class LayerSearch(FineTune):
         """Layers frozen, tuned and new, as the setting says."""
         network, new = plain_network(source, task), plain_network(source, task)
         copy_source(source, network)
-        cut(network, new, setting)
+        cut(layers(network), layers(new), setting)
         return network
 
 
@@ -65,17 +64,18 @@ def all_cuts(grid: tuple[Setting, ...], depth: int) -> tuple[Setting, ...]:
     )
 
 
-def cut(network: PreTrainedModel, new: PreTrainedModel, setting: Setting) -> None:
+def cut(ordered: Sequence[Layer], new: Sequence[Layer], setting: Setting) -> None:
     """Freezes the first layers of a network and gives the last ones new weights; in place.
 
     Args:
-        network: starts from the source.
-        new: a network of its shape, from which the new weights come.
-        setting: "frozen" and "tuned" are numbers of layers, from the input; one without "frozen"
+        ordered: all layers of a network that starts from the source, the most general first; the
+            last one, the classifier, always learns.
+        new: those of a network of its shape, from which the new weights come.
+        setting: "frozen" and "tuned" are numbers of layers, from the first; one without "frozen"
             has all layers tuned.
     """
-    *body, head = layers(network)
-    *fresh, fresh_head = layers(new)
+    *body, head = ordered
+    *fresh, fresh_head = new
     frozen = setting.get("frozen", 0)
     kept = frozen + setting.get("tuned", len(body))
     for layer in body[:frozen]:

@@ -143,6 +143,25 @@ def test_the_model_translates_on_the_command_line(first: Path, tmp_path: Path, c
     assert lines[1] == ""
 
 
+def test_a_search_tries_every_cut_and_keeps_the_best_on_validation(
+    data: Path, first: Path, tmp_path: Path
+):
+    few = ["--parent_model", str(first / "parent"), "--min_steps=3", "--max_steps=3"]
+    few.append("--evaluations=1")
+    run(data, tmp_path / "out", "--methods", "layer_search", "fine_tune", *few)
+    trials = read_lines(tmp_path / "out" / "tuning.jsonl")
+    # Two recurrent layers, attention and the target's words; fine-tuning has nothing to choose.
+    assert len(trials) == 5 * 6 / 2
+    assert {trial["method"] for trial in trials} == {"layer_search"}
+    assert {(t["setting"]["frozen"], t["setting"]["tuned"]) for t in trials} == {
+        (i, j) for i in range(5) for j in range(5 - i)
+    }
+    best = max(trials, key=lambda trial: trial["validation_score"])
+    searched, _ = read_lines(tmp_path / "out" / "results.jsonl")
+    assert searched["setting"] == best["setting"]
+    assert best["validation_score"] > min(trial["validation_score"] for trial in trials)
+
+
 @pytest.mark.parametrize("way", ["joint", "random"])
 def test_other_ways_to_a_childs_vocabulary(data: Path, tmp_path: Path, way: str):
     run(data, tmp_path / "out", f"--vocabulary={way}", "--methods", "zoph", "ptu")

@@ -6,6 +6,7 @@ from ptu_seq.methods.translation.fine_tune import FineTune
 from ptu_seq.methods.translation.frozen import Frozen
 from ptu_seq.methods.translation.gradual_unfreezing import GradualUnfreezing
 from ptu_seq.methods.translation.l2_sp import L2SP
+from ptu_seq.methods.translation.layer_search import LayerSearch
 from ptu_seq.methods.translation.linear_probe import LinearProbe
 from ptu_seq.methods.translation.lp_ft import LPFT
 from ptu_seq.methods.translation.ptu import PTUTransfer
@@ -24,6 +25,7 @@ TRANSLATION_METHODS: dict[str, TranslationMethod] = {
         LPFT(),
         GradualUnfreezing(),
         L2SP(),
+        LayerSearch(),
     )
 }
 

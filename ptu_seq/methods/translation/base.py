@@ -75,6 +75,16 @@ class TranslationMethod(ABC):
     name: ClassVar[str]
     grid: ClassVar[tuple[Setting, ...]]
 
+    def settings(self, depth: int, count: int) -> tuple[Setting, ...]:
+        """What is tried on validation data.
+
+        Args:
+            depth: the parent's layers beside the source's words, see
+                :func:`ptu_seq.methods.translation.layers.layers`.
+            count: how many settings of the grid, from the first.
+        """
+        return self.grid[:count]
+
     @abstractmethod
     def build(
         self, parent: RNNForConditionalGeneration, task: TranslationTask, setting: Setting

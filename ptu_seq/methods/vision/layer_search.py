@@ -6,6 +6,7 @@ from transformers import PreTrainedModel
 
 from ptu_seq.methods.base import Setting, Task
 from ptu_seq.methods.layer_search import all_cuts, cut
+from ptu_seq.methods.layers import layers
 from ptu_seq.methods.vision.base import copy_source, plain_network
 from ptu_seq.methods.vision.fine_tune import FineTune
 
@@ -25,5 +26,5 @@ class LayerSearch(FineTune):
         """Layers frozen, tuned and new, as the setting says."""
         network, new = plain_network(source, task), plain_network(source, task)
         copy_source(source, network)
-        cut(network, new, setting)
+        cut(layers(network), layers(new), setting)
         return network
