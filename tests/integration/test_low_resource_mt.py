@@ -146,9 +146,9 @@ def test_the_model_translates_on_the_command_line(first: Path, tmp_path: Path, c
 def test_a_search_tries_every_cut_and_keeps_the_best_on_validation(
     data: Path, first: Path, tmp_path: Path
 ):
-    few = ["--parent_model", str(first / "parent"), "--min_steps=3", "--max_steps=3"]
-    few.append("--evaluations=1")
-    run(data, tmp_path / "out", "--methods", "layer_search", "fine_tune", *few)
+    few = ["--min_steps=3", "--max_steps=3", "--evaluations=1"]
+    parent = ["--parent_model", str(first / "parent")]
+    run(data, tmp_path / "out", "--methods", "layer_search", "fine_tune", *parent, *few)
     trials = read_lines(tmp_path / "out" / "tuning.jsonl")
     # Two recurrent layers, attention and the target's words; fine-tuning has nothing to choose.
     assert len(trials) == 5 * 6 / 2
@@ -160,6 +160,9 @@ def test_a_search_tries_every_cut_and_keeps_the_best_on_validation(
     searched, _ = read_lines(tmp_path / "out" / "results.jsonl")
     assert searched["setting"] == best["setting"]
     assert best["validation_score"] > min(trial["validation_score"] for trial in trials)
+    cells = read_json(tmp_path / "out" / "summary.json")["cells"]
+    networks = {cell["method"]: cell["training"]["networks"] for cell in cells}
+    assert networks == {"layer_search": 15 + 1, "fine_tune": 1}
 
 
 @pytest.mark.parametrize("way", ["joint", "random"])

@@ -1,4 +1,4 @@
-"""A small "trained" source and examples for it."""
+"""A small "trained" source and examples for it, and parents of translators."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
+from tests.unit.translation_family import Family, make_family
 
 
 @pytest.fixture
@@ -32,3 +33,9 @@ def batch() -> dict[str, Tensor]:
         "attention_mask": torch.ones(6, 8, dtype=torch.long),
         "labels": torch.tensor([0, 1, 0, 1, 1, 1]),
     }
+
+
+@pytest.fixture(scope="module", params=["match", "joint"])
+def family(request: pytest.FixtureRequest) -> Family:
+    """A parent, and the words of a child with a vocabulary of its own or a joint one."""
+    return make_family(request.param)
