@@ -25,6 +25,7 @@ from ptu_seq.gate_statistics import GateStatistics
 from ptu_seq.jobs import Job, Outcome
 from ptu_seq.methods import Method, Task, get_method
 from ptu_seq.methods.domains import DOMAIN_EXAMPLES, Domains
+from ptu_seq.methods.readers import ClassifierReader, DomainReader
 from ptu_seq.models import PTUEncoderForSequenceClassification, PTUForSequenceClassification
 from ptu_seq.training import (
     EVALUATION_BATCH,
@@ -66,7 +67,7 @@ class ClassificationJobs:
     max_length: int
     models_dir: Path
     logs_dir: Path
-    find: Callable[[str], Method[Any]] = get_method
+    find: Callable[[str], Method[Any, Any]] = get_method
     test_examples: int = 0
 
     @cached_property
@@ -107,7 +108,7 @@ class ClassificationJobs:
             seed=job.seed,
             callbacks=method.callbacks(model, job.setting),
             objectives=method.objectives(
-                model, self.source, job.setting, partial(self._domains, job)
+                model, self.source, task, job.setting, partial(self._domains, job)
             ),
         )
         parameters = {
@@ -135,11 +136,11 @@ class ClassificationJobs:
         self.tokenizer.save_pretrained(folder)
         return replace(outcome, gates=self._gates(model, test), model_dir=str(folder))
 
-    def _domains(self, job: Job) -> Domains:
-        """Examples of both tasks for methods that learn from more than the target's labels."""
+    def _domains(self, job: Job, model: PreTrainedModel) -> DomainReader:
+        """Reads both tasks with a model, for methods that learn from more than labels."""
         assert self.source_data is not None, "methods on an encoder have no companions"
         target = self._encode(job.cell.target)
-        return Domains(
+        domains = Domains(
             self._source_examples,
             _examples(some_rows(target.train, DOMAIN_EXAMPLES)),
             self.source_data.label_names,
@@ -148,6 +149,7 @@ class ClassificationJobs:
             batch_size=self.training.batch_size // self.training.gradient_accumulation_steps,
             seed=job.seed,
         )
+        return ClassifierReader(model, domains)
 
     @cached_property
     def _source_examples(self) -> Examples:

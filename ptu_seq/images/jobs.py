@@ -20,6 +20,7 @@ from ptu_seq.images.networks import NetworkShape
 from ptu_seq.jobs import Job, Outcome
 from ptu_seq.methods import Task
 from ptu_seq.methods.domains import DOMAIN_EXAMPLES, Domains
+from ptu_seq.methods.readers import ClassifierReader, DomainReader
 from ptu_seq.methods.vision import get_image_method
 from ptu_seq.models import PTUForImageClassification
 from ptu_seq.trainer_setup import quiet_transformers
@@ -82,7 +83,7 @@ class ImageJobs:
             seed=job.seed,
             callbacks=method.callbacks(model, job.setting),
             objectives=method.objectives(
-                model, self.source, job.setting, partial(self._domains, job)
+                model, self.source, task, job.setting, partial(self._domains, job)
             ),
         )
         parameters = {
@@ -112,10 +113,10 @@ class ImageJobs:
             model.gates(pixels.to(model.device), on_gates=statistics)
         return replace(outcome, gates=statistics.as_records(), model_dir=str(folder))
 
-    def _domains(self, job: Job) -> Domains:
-        """Images of both tasks for methods that learn from more than the target's labels."""
+    def _domains(self, job: Job, model: PreTrainedModel) -> DomainReader:
+        """Reads both tasks with a model, for methods that learn from more than labels."""
         target = self.targets[job.cell.target]
-        return Domains(
+        domains = Domains(
             self._source_examples,
             self._examples(some_images(target.train)),
             self.source_data.label_names,
@@ -124,6 +125,7 @@ class ImageJobs:
             batch_size=self.training.batch_size // self.training.gradient_accumulation_steps,
             seed=job.seed,
         )
+        return ClassifierReader(model, domains)
 
     @cached_property
     def _source_examples(self) -> ImageExamples:

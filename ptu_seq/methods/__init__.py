@@ -18,7 +18,7 @@ from ptu_seq.methods.ptu import PTUTransfer
 from ptu_seq.methods.scratch import Scratch
 from ptu_seq.methods.side_tuning import SideTuning
 
-METHODS: dict[str, Method[Any]] = {
+METHODS: dict[str, Method[Any, Any]] = {
     method.name: method
     for method in (
         *(Scratch(), Frozen(), FineTune(), PTUTransfer()),
@@ -29,7 +29,7 @@ METHODS: dict[str, Method[Any]] = {
 }
 
 
-def get_method(name: str) -> Method[Any]:
+def get_method(name: str) -> Method[Any, Any]:
     """The method of that name, of a companion alone, or of both as in "ptu+dann".
 
     Raises:

@@ -11,13 +11,14 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.trainer_callback import TrainerCallback
 
-from ptu_seq.methods.domains import GetDomains
 from ptu_seq.methods.objective import Objective
+from ptu_seq.methods.readers import ReadDomains
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
 from ptu_seq.models.ptu_classifier import copy_classifier
 
 Setting = Mapping[str, Any]
 Source = TypeVar("Source", bound=PreTrainedModel)
+ToldTask = TypeVar("ToldTask")
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,10 @@ class Task:
     unit_options: Mapping[str, Any]
 
 
-class Method(ABC, Generic[Source]):
+class Method(ABC, Generic[Source, ToldTask]):
     """One way to learn the target task given a trained source, whatever its examples are.
+
+    It is generic in the source and in what it is told of the target task.
 
     Attributes:
         name: what flags, files and tables call it.
@@ -53,7 +56,7 @@ class Method(ABC, Generic[Source]):
         return self.grid
 
     @abstractmethod
-    def build(self, source: Source, task: Task, setting: Setting) -> PreTrainedModel:
+    def build(self, source: Source, task: ToldTask, setting: Setting) -> PreTrainedModel:
         """The model before training; the source itself is not changed."""
 
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
@@ -65,20 +68,26 @@ class Method(ABC, Generic[Source]):
         return []
 
     def objectives(
-        self, model: PreTrainedModel, source: Source, setting: Setting, domains: GetDomains
+        self,
+        model: PreTrainedModel,
+        source: Source,
+        task: ToldTask,
+        setting: Setting,
+        domains: ReadDomains,
     ) -> list[Objective]:
         """Losses beside the task's; made before training begins.
 
         Args:
             model: what :meth:`build` returned.
             source: the trained source.
+            task: what :meth:`build` was told of the target task.
             setting: see `grid`.
-            domains: makes unlabelled examples of both tasks, for methods that learn from them.
+            domains: reads examples of both tasks with a model, for methods that learn from them.
         """
         return []
 
 
-class TransferMethod(Method[RNNForSequenceClassification]):
+class TransferMethod(Method[RNNForSequenceClassification, Task]):
     """A method for classifiers of sentences.
 
     Its settings have a "classifier_learning_rate" beside the "learning_rate" of all else.

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ptu_seq.methods.base import Setting
-from ptu_seq.methods.domains import GetDomains
+from ptu_seq.methods.base import Setting, Task
 from ptu_seq.methods.fine_tune import FineTune
 from ptu_seq.methods.objective import LastFeatures, Objective
+from ptu_seq.methods.readers import ReadDomains
 from ptu_seq.models import RNNForSequenceClassification
 from ptu_seq.models.labels import label_names, linear_head, matching_labels
 
@@ -37,8 +37,9 @@ class Distillation(FineTune):
         self,
         model: PreTrainedModel,
         source: RNNForSequenceClassification,
+        task: Task,
         setting: Setting,
-        domains: GetDomains,
+        domains: ReadDomains,
     ) -> list[Objective]:
         """The distance from the source's answers."""
         return [SourceAnswers(model, source, setting["distillation"], setting["learning_rate"])]
@@ -46,6 +47,35 @@ class Distillation(FineTune):
 
 #: Both softmaxes are taken at this temperature, as in Li & Hoiem.
 TEMPERATURE = 2.0
+
+
+def divergence(logits: Tensor, answers: Tensor) -> Tensor:
+    r"""How far a network is from another's answers, summed over examples.
+
+    .. math::
+        \sum_i T^2 \, \mathrm{KL}(\mathrm{softmax}(a_i / T) \,\|\, \mathrm{softmax}(z_i / T))
+
+    Args:
+        logits: the network's, `z`.
+        answers: the other's logits, `a`.
+
+    Returns:
+        A number; gradients flow to both.
+
+    Shape:
+        - logits, answers: `(examples, labels)`
+
+    Example:
+        >>> answers = torch.tensor([[0.0, 2.0], [3.0, 1.0]])
+        >>> divergence(answers + 5, answers)  # the same distributions
+        tensor(0.)
+    """
+    return TEMPERATURE**2 * nn.functional.kl_div(
+        (logits / TEMPERATURE).log_softmax(-1),
+        (answers / TEMPERATURE).log_softmax(-1),
+        reduction="sum",
+        log_target=True,
+    )
 
 
 class SourceAnswers(Objective):
@@ -93,13 +123,7 @@ class SourceAnswers(Objective):
             logits = self.second_classifier.to(features.device)(features)
         else:
             answers = answers[:, self.positions]
-        divergence = nn.functional.kl_div(
-            (logits.float() / TEMPERATURE).log_softmax(-1),
-            (answers / TEMPERATURE).log_softmax(-1),
-            reduction="batchmean",
-            log_target=True,
-        )
-        return self.weight * TEMPERATURE**2 * divergence
+        return self.weight * divergence(logits.float(), answers) / len(answers)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The second classifier, where there is one."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -46,13 +46,8 @@ class Domains:
     seed: int
 
     def __post_init__(self) -> None:
-        sizes: list[Any] = [self.source, self.target]
-        if min(self.batch_size, *map(len, sizes)) < 2:
-            raise UserError(
-                f"companions compare batches of at least 2 examples; there are {len(sizes[0])} of "
-                f"the source and {len(sizes[1])} of the target, and {self.batch_size} in each part "
-                "of a batch (--batch_size over --gradient_accumulation_steps)."
-            )
+        flags = "--batch_size over --gradient_accumulation_steps"
+        check_sizes(cast(Sized, self.source), cast(Sized, self.target), self.batch_size, flags)
 
     def batches(self) -> Iterator[tuple[Batch, Batch]]:
         """Batches of source and target examples, without end.
@@ -62,25 +57,55 @@ class Domains:
         """
         positions = matching_labels(self.source_labels, self.target_labels)
         ids = None if positions is None else [positions.index(i) for i in range(len(positions))]
-        source = self._endless(_Relabelled(self.source, ids), self.seed)
-        target = self._endless(_Relabelled(self.target, None), self.seed + 1)
-        return zip(source, target, strict=True)
-
-    def _endless(self, rows: _Relabelled, seed: int) -> Iterator[Batch]:
-        loader = DataLoader(
-            rows,
-            min(self.batch_size, len(rows)),
-            shuffle=True,
-            drop_last=True,
-            collate_fn=self.collate,
-            generator=torch.Generator().manual_seed(seed),
+        source, target = _Relabelled(self.source, ids), _Relabelled(self.target, None)
+        return zip(
+            endless_batches(source, self.batch_size, self.collate, self.seed),
+            endless_batches(target, self.batch_size, self.collate, self.seed + 1),
+            strict=True,
         )
-        while True:
-            yield from loader
 
 
-#: Makes them when they are asked for, as most methods never do.
-GetDomains = Callable[[], Domains]
+def check_sizes(source: Sized, target: Sized, batch_size: int, flags: str) -> None:
+    """Checks that batches of both tasks can be compared.
+
+    Args:
+        source: the source's examples.
+        target: the target's.
+        batch_size: examples of each in a batch.
+        flags: what that follows from, for the message.
+
+    Raises:
+        UserError: if a batch would hold a single example, which is at no distance from others.
+    """
+    if min(batch_size, len(source), len(target)) < 2:
+        raise UserError(
+            f"companions compare batches of at least 2 examples; there are {len(source)} of the "
+            f"source and {len(target)} of the target, and {batch_size} in each part of a batch "
+            f"({flags})."
+        )
+
+
+def endless_batches(
+    rows: Any, batch_size: int, collate: Callable[[list[Any]], Batch], seed: int
+) -> Iterator[Batch]:
+    """Batches of rows, epoch after epoch in new orders, that are all of one size.
+
+    Args:
+        rows: a sequence or data set.
+        batch_size: rows in a batch, or all there are if those are fewer.
+        collate: makes a batch of rows.
+        seed: of the orders.
+    """
+    loader = DataLoader(
+        rows,
+        min(batch_size, len(rows)),
+        shuffle=True,
+        drop_last=True,
+        collate_fn=collate,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    while True:
+        yield from loader
 
 
 class _Relabelled(Dataset[Row]):

@@ -10,7 +10,7 @@ from ptu_seq.methods.alignment import ALIGNMENTS, Companion
 from ptu_seq.methods.base import Method
 
 
-def find_method(name: str, methods: Mapping[str, Method[Any]]) -> Method[Any]:
+def find_method(name: str, methods: Mapping[str, Method[Any, Any]]) -> Method[Any, Any]:
     """The method of a name; a companion's name follows a plus: "ptu+dann".
 
     Args:

@@ -17,11 +17,12 @@ class Objective(ABC):
 
     @abstractmethod
     def __call__(self, inputs: Mapping[str, Tensor], logits: Tensor, progress: float) -> Tensor:
-        """The loss at one batch, a number.
+        """The loss at one batch, a number: a mean over its examples, or over its label tokens.
 
         Args:
             inputs: the batch of the target's examples that the model has just read, with "labels".
-            logits: what it made of them, `(batch, num_labels)`.
+            logits: what it made of them, `(batch, num_labels)`; of a translator
+                `(batch, target length, decoder_vocab_size)`.
             progress: how much of the training is over, from 0 to 1.
         """
 

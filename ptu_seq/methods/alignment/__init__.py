@@ -1,6 +1,6 @@
 """Companion methods: losses that draw source and target examples together, one file each."""
 
-from ptu_seq.methods.alignment.base import Activations, Alignment
+from ptu_seq.methods.alignment.base import Alignment
 from ptu_seq.methods.alignment.companion import Companion
 from ptu_seq.methods.alignment.coral import CORAL
 from ptu_seq.methods.alignment.dan import DAN
@@ -12,4 +12,4 @@ ALIGNMENTS: dict[str, type[Alignment]] = {
     alignment.name: alignment for alignment in (DDC, DAN, DANN, CORAL)
 }
 
-__all__ = ["ALIGNMENTS", "Activations", "Alignment", "Companion"]
+__all__ = ["ALIGNMENTS", "Alignment", "Companion"]

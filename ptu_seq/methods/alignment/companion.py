@@ -8,12 +8,12 @@ from transformers import PreTrainedModel
 from transformers.trainer_callback import TrainerCallback
 
 from ptu_seq.methods.alignment.base import Alignment
-from ptu_seq.methods.base import Method, Setting, Task
-from ptu_seq.methods.domains import GetDomains
+from ptu_seq.methods.base import Method, Setting
 from ptu_seq.methods.objective import Objective
+from ptu_seq.methods.readers import ReadDomains
 
 
-class Companion(Method[Any]):
+class Companion(Method[Any, Any]):
     """Another method, whose network also learns to make the two tasks look alike.
 
     Its settings are the other method's, each with the strength of the companion's loss as
@@ -27,13 +27,13 @@ class Companion(Method[Any]):
 
     joins = False
 
-    def __init__(self, method: Method[Any], alignment: type[Alignment], name: str) -> None:
+    def __init__(self, method: Method[Any, Any], alignment: type[Alignment], name: str) -> None:
         self.name = name
         self.method = method
         self.alignment = alignment
         self.grid = tuple({**s, "alignment": alignment.strength} for s in method.grid)
 
-    def build(self, source: Any, task: Task, setting: Setting) -> PreTrainedModel:
+    def build(self, source: Any, task: Any, setting: Setting) -> PreTrainedModel:
         """What the other method builds."""
         return self.method.build(source, task, setting)
 
@@ -46,8 +46,13 @@ class Companion(Method[Any]):
         return self.method.callbacks(model, setting)
 
     def objectives(
-        self, model: PreTrainedModel, source: Any, setting: Setting, domains: GetDomains
+        self,
+        model: PreTrainedModel,
+        source: Any,
+        task: Any,
+        setting: Setting,
+        domains: ReadDomains,
     ) -> list[Objective]:
         """The companion's loss, after those of the other method."""
-        theirs = self.method.objectives(model, source, setting, domains)
-        return [*theirs, self.alignment(model, domains(), setting["alignment"])]
+        theirs = self.method.objectives(model, source, task, setting, domains)
+        return [*theirs, self.alignment(domains(model), setting["alignment"])]

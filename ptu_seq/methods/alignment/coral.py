@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ptu_seq.methods.alignment.base import Activations, Alignment
+from ptu_seq.methods.alignment.base import Alignment
+from ptu_seq.methods.readers import Activations
 
 
 class CORAL(Alignment):
-    r"""The squared distance of the covariances of what the classifier reads."""
+    r"""The squared distance of the covariances of the features."""
 
     name = "coral"
     strength = 1.0

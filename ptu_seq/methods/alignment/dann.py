@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
-from ptu_seq.methods.alignment.base import Activations, Alignment
-from ptu_seq.methods.domains import Domains
+from ptu_seq.methods.alignment.base import Alignment
+from ptu_seq.methods.readers import Activations, DomainReader
 
 #: Adam's, of the network that tells the domains apart.
 DISCRIMINATOR_LEARNING_RATE = 1e-3
@@ -31,9 +30,9 @@ class DANN(Alignment):
     name = "dann"
     strength = 0.25
 
-    def __init__(self, model: PreTrainedModel, domains: Domains, strength: float) -> None:
-        super().__init__(model, domains, strength)
-        size = self.last.size
+    def __init__(self, reader: DomainReader, strength: float) -> None:
+        super().__init__(reader, strength)
+        size = reader.size
         self.discriminator = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 1))
 
     def distance(self, source: Activations, target: Activations, progress: float) -> Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ptu_seq.methods.alignment.base import Activations, Alignment
+from ptu_seq.methods.alignment.base import Alignment
 from ptu_seq.methods.alignment.mmd import squared_mmd
+from ptu_seq.methods.readers import Activations
 
 
 class DDC(Alignment):
-    """The squared maximum mean discrepancy of what the classifier reads: one layer, one kernel."""
+    """The squared maximum mean discrepancy of the features: one layer, one kernel."""
 
     name = "ddc"
     strength = 1.0

@@ -10,7 +10,7 @@ from ptu_seq.methods.encoders.lora import LoRA
 from ptu_seq.methods.encoders.lstm import PTULSTM, ScratchLSTM
 from ptu_seq.methods.encoders.ptu import PTUTransfer
 
-ENCODER_METHODS: dict[str, Method[Any]] = {
+ENCODER_METHODS: dict[str, Method[Any, Any]] = {
     method.name: method
     for method in (
         *(LinearProbe(), FineTune(), LoRA(), PTUTransfer()),
@@ -19,7 +19,7 @@ ENCODER_METHODS: dict[str, Method[Any]] = {
 }
 
 
-def get_encoder_method(name: str) -> Method[Any]:
+def get_encoder_method(name: str) -> Method[Any, Any]:
     """The method of that name.
 
     Raises:

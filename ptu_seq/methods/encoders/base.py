@@ -13,7 +13,7 @@ from ptu_seq.models.attached_config import network_fields
 from ptu_seq.models.labels import copy_classifier
 
 
-class EncoderMethod(Method[EncoderForSequenceClassification]):
+class EncoderMethod(Method[EncoderForSequenceClassification, Task]):
     """A method for classifiers of texts on a pretrained encoder.
 
     Its settings have a "classifier_learning_rate" beside the "learning_rate" of all else.

@@ -18,7 +18,7 @@ from ptu_seq.methods.vision.ptu import PTUTransfer
 from ptu_seq.methods.vision.scratch import Scratch
 from ptu_seq.methods.vision.side_tuning import SideTuning
 
-IMAGE_METHODS: dict[str, Method[Any]] = {
+IMAGE_METHODS: dict[str, Method[Any, Any]] = {
     method.name: method
     for method in (
         *(Scratch(), Frozen(), FineTune(), PTUTransfer()),
@@ -29,7 +29,7 @@ IMAGE_METHODS: dict[str, Method[Any]] = {
 }
 
 
-def get_image_method(name: str) -> Method[Any]:
+def get_image_method(name: str) -> Method[Any, Any]:
     """The method of that name, of a companion alone, or of both as in "ptu+dann".
 
     Raises:

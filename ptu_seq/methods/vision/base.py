@@ -12,7 +12,7 @@ from ptu_seq.methods.base import Method, Task
 from ptu_seq.models.labels import copy_classifier, linear_head
 
 #: A method for classifiers of images.
-ImageMethod = Method[PreTrainedModel]
+ImageMethod = Method[PreTrainedModel, Task]
 
 
 def plain_network(source: PreTrainedModel, task: Task) -> PreTrainedModel:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from transformers import PreTrainedModel
 
-from ptu_seq.methods.base import Setting
+from ptu_seq.methods.base import Setting, Task
 from ptu_seq.methods.distillation import SourceAnswers
-from ptu_seq.methods.domains import GetDomains
 from ptu_seq.methods.objective import Objective
+from ptu_seq.methods.readers import ReadDomains
 from ptu_seq.methods.vision.fine_tune import FineTune
 
 
@@ -26,8 +26,9 @@ class Distillation(FineTune):
         self,
         model: PreTrainedModel,
         source: PreTrainedModel,
+        task: Task,
         setting: Setting,
-        domains: GetDomains,
+        domains: ReadDomains,
     ) -> list[Objective]:
         """The distance from the source's answers."""
         return [SourceAnswers(model, source, setting["distillation"], setting["learning_rate"])]

@@ -16,12 +16,13 @@ from ptu_seq.batches import pad
 from ptu_seq.images.batches import stack
 from ptu_seq.images.networks import NetworkShape, new_network
 from ptu_seq.methods import Task, get_method
-from ptu_seq.methods.alignment import ALIGNMENTS, Activations
+from ptu_seq.methods.alignment import ALIGNMENTS
 from ptu_seq.methods.alignment.coral import coral_loss
 from ptu_seq.methods.alignment.dan import MULTIPLES
 from ptu_seq.methods.alignment.dann import reverse_gradient
 from ptu_seq.methods.alignment.mmd import squared_mmd
 from ptu_seq.methods.domains import Domains
+from ptu_seq.methods.readers import Activations, ClassifierReader
 from ptu_seq.methods.vision import get_image_method
 from ptu_seq.models.labels import linear_head
 from ptu_seq.training import TrainingOptions, fit
@@ -119,7 +120,8 @@ def train_images(name: str, folder: Path, pool: Domains) -> PreTrainedModel:
     source, method = network(), get_image_method(name)
     torch.manual_seed(2)
     setting = method.grid[0]
-    model = method.build(source, Task(dict(enumerate(pool.target_labels)), {}), setting)
+    task = Task(dict(enumerate(pool.target_labels)), {})
+    model = method.build(source, task, setting)
     rows: Any = images()
     fit(
         model,
@@ -132,7 +134,9 @@ def train_images(name: str, folder: Path, pool: Domains) -> PreTrainedModel:
         folder=folder,
         seed=0,
         callbacks=method.callbacks(model, setting),
-        objectives=method.objectives(model, source, setting, lambda: pool),
+        objectives=method.objectives(
+            model, source, task, setting, lambda model: ClassifierReader(model, pool)
+        ),
     )
     return model
 
@@ -175,7 +179,7 @@ def test_the_loss_draws_the_domains_together(name):
 
 
 def objective(name: str, model: PreTrainedModel, pool: Domains, strength: float = 1.0) -> Any:
-    return ALIGNMENTS[name](model, pool, strength)
+    return ALIGNMENTS[name](ClassifierReader(model, pool), strength)
 
 
 @pytest.mark.parametrize("name", ALIGNMENTS)
@@ -199,7 +203,7 @@ def test_dan_aligns_logits_where_they_mean_the_same(labels, monkeypatch):
     monkeypatch.setattr(dan, "distance", distance)
     dan({}, torch.zeros(1), 0.5)
     assert [a.features.shape for a in seen] == [(4, 16), (4, 16)]
-    assert all((a.logits is not None) == (labels == LABELS) for a in seen)
+    assert all((a.above is not None) == (labels == LABELS) for a in seen)
 
 
 @pytest.mark.parametrize("architecture", ["vgg", "resnet", "mobilenet_v1"])
@@ -249,7 +253,8 @@ def test_companions_read_texts(name, source, batch, tmp_path):
         others, rows, ["negative", "positive"], ["cold", "hot"], lambda r: pad(r, 0), 32, seed=0
     )
     setting = method.grid[-1]
-    model = method.build(source, Task({0: "cold", 1: "hot"}, {}), setting)
+    task = Task({0: "cold", 1: "hot"}, {})
+    model = method.build(source, task, setting)
     before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
     trained = fit(
         model,
@@ -261,7 +266,9 @@ def test_companions_read_texts(name, source, batch, tmp_path):
         sampling="group_by_length",
         folder=tmp_path,
         seed=0,
-        objectives=method.objectives(model, source, setting, lambda: pool),
+        objectives=method.objectives(
+            model, source, task, setting, lambda model: ClassifierReader(model, pool)
+        ),
     )
     assert trained.steps == 6
     model.cpu()

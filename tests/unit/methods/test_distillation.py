@@ -13,7 +13,7 @@ from ptu_seq.images.batches import stack
 from ptu_seq.images.networks import ARCHITECTURES, NetworkShape, new_network
 from ptu_seq.methods import Task, get_method
 from ptu_seq.methods.distillation import TEMPERATURE, SourceAnswers
-from ptu_seq.methods.domains import Domains
+from ptu_seq.methods.readers import DomainReader
 from ptu_seq.methods.vision import get_image_method
 from ptu_seq.models.labels import linear_head
 from ptu_seq.training import TrainingOptions, fit
@@ -21,14 +21,16 @@ from ptu_seq.training import TrainingOptions, fit
 OTHER = {0: "cold", 1: "mild", 2: "hot"}
 
 
-def no_domains() -> Domains:
+def no_domains(model: Any) -> DomainReader:
     raise AssertionError("distillation learns from the labelled examples alone")
 
 
 def answers(name: str, source: Any, model: Any, weight: float = 1.0) -> SourceAnswers:
     setting = {"learning_rate": 1e-3, "classifier_learning_rate": 1e-3, "distillation": weight}
     find = get_method if name == "text" else get_image_method
-    (objective,) = find("distillation").objectives(model, source, setting, no_domains)
+    (objective,) = find("distillation").objectives(
+        model, source, Task(model.config.id2label, {}), setting, no_domains
+    )
     assert isinstance(objective, SourceAnswers)
     return objective
 
