@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from datasets import Dataset
 from transformers import (
     AutoModelForSequenceClassification,
@@ -19,7 +18,7 @@ from transformers import (
 )
 
 from ptu_seq.batches import Examples, pad
-from ptu_seq.data import ClassificationDataset, encode, low_resource_subset
+from ptu_seq.data import ClassificationDataset, encode, low_resource_subset, some_rows
 from ptu_seq.evaluation import accuracy
 from ptu_seq.gate_statistics import GateStatistics
 from ptu_seq.jobs import Job, Outcome
@@ -184,11 +183,6 @@ class ClassificationJobs:
             inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
             model.gates(on_gates=statistics, **inputs)
         return statistics.as_records()
-
-
-def some_rows(split: Dataset, count: int) -> Dataset:
-    """At most `count` rows of a split, drawn at random, the same each time."""
-    return split.select(np.random.default_rng(0).permutation(len(split))[:count])
 
 
 def _examples(split: Dataset) -> Examples:

@@ -19,8 +19,6 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
 )
 from transformers.trainer_callback import TrainerCallback
@@ -29,6 +27,7 @@ from ptu_seq.batches import Examples, pad
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
 from ptu_seq.methods.objective import Objective
+from ptu_seq.objectives import Objectives
 from ptu_seq.ranges import Checked, Range
 from ptu_seq.trainer_setup import (
     Progress,
@@ -208,20 +207,20 @@ def fit(
         **common_arguments(options, steps=steps, folder=folder, seed=seed),
     )
     one_device(arguments)
-    own_groups = [group for objective in objectives for group in objective.parameter_groups()]
-    own_weights = [weight for group in own_groups for weight in group["params"]]
+    added = Objectives(objectives)
+    groups = [*parameter_groups, *added.parameter_groups]
     trainer = _TrainerWithObjectives(
-        objectives=objectives,
+        objectives=added,
         model=model,
         args=arguments,
         train_dataset=training,
         eval_dataset=validation,
         data_collator=collate,
         compute_metrics=_score,
-        optimizers=(make_optimizer([*parameter_groups, *own_groups], options.weight_decay), None),
+        optimizers=(make_optimizer(groups, options.weight_decay), None),
         callbacks=[
             EarlyStoppingCallback(options.patience),
-            *([_OwnWeights(own_weights)] if own_weights else []),
+            added,
             *callbacks,
             *([Progress(scale=100)] if progress else []),
         ],
@@ -229,41 +228,17 @@ def fit(
     try:
         seconds = run(trainer, options.report_to)
     finally:
-        for objective in objectives:
-            objective.close()
+        added.close()
     best = trainer.state.best_metric
     assert best is not None and trainer.state.best_model_checkpoint is not None
     shutil.rmtree(trainer.state.best_model_checkpoint)
     return Trained(best, trainer.state.global_step, seconds)
 
 
-class _OwnWeights(TrainerCallback):
-    """Clips and clears the gradients of objectives' weights; Trainer does so for a model's alone.
-
-    Args:
-        weights: those that are not the model's.
-    """
-
-    def __init__(self, weights: Sequence[nn.Parameter]) -> None:
-        self.weights = weights
-
-    def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if args.max_grad_norm > 0:
-            nn.utils.clip_grad_norm_(self.weights, args.max_grad_norm)
-
-    def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        for weight in self.weights:
-            weight.grad = None
-
-
 class _TrainerWithObjectives(Trainer):
     """Adds, in training, further losses to the model's own."""
 
-    def __init__(self, objectives: Sequence[Objective], **arguments: Any) -> None:
+    def __init__(self, objectives: Objectives, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.objectives = objectives
 
@@ -275,13 +250,11 @@ class _TrainerWithObjectives(Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
-        if self.objectives and model.training:
-            progress = self.state.global_step / self.state.max_steps
-            added = [objective(inputs, outputs.logits, progress) for objective in self.objectives]
+        if model.training:
             # Trainer divides by the parts of a batch only what the model has not divided by itself.
             is_divided = self.model_accepts_loss_kwargs and num_items_in_batch is not None
             parts = self.current_gradient_accumulation_steps if is_divided else 1
-            loss = loss + torch.stack(added).sum() / parts
+            loss = loss + self.objectives.loss(inputs, outputs.logits, self.state) / parts
         return (loss, outputs) if return_outputs else loss
 
 

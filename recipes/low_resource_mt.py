@@ -90,7 +90,10 @@ class StudyArguments(Checked):
     )
     methods: list[str] = field(
         default_factory=lambda: ["scratch", "frozen", "fine_tune", "zoph", "ptu"],
-        metadata={"help": f"what to compare: {', '.join(TRANSLATION_METHODS)}"},
+        metadata={
+            "help": f"what to compare: {', '.join(TRANSLATION_METHODS)}; or one of them with a "
+            "companion, as in ptu+dann"
+        },
     )
     tuning_settings: Annotated[int, Range(1, 4)] = field(
         default=4,
@@ -298,7 +301,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         logs_dir = Path(unfinished) if training.report_to == "none" else output_dir / "trackers"
         jobs = TranslationJobs(
             parent or prepare_parent(corpora, recipe, study, logs_dir),
-            (corpora.parent.source_lang, corpora.parent.target_lang),
+            corpora.parent,
             corpora.children,
             training,
             vocabulary,

@@ -12,6 +12,8 @@ import numpy as np
 from ptu_seq.errors import UserError
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from ptu_seq.data.classification import ClassificationDataset
     from ptu_seq.data.translation import TranslationDataset
 
@@ -117,6 +119,11 @@ def translation_subset(
         train=dataset.train.select(train_order[:count]),
         validation=dataset.validation.select(validation_order[:validation_count]),
     )
+
+
+def some_rows(split: Dataset, count: int) -> Dataset:
+    """At most `count` rows of a split, drawn at random, the same each time."""
+    return split.select(np.random.default_rng(0).permutation(len(split))[:count])
 
 
 def _counts(

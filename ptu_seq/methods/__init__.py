@@ -35,7 +35,7 @@ def get_method(name: str) -> Method[Any, Any]:
     Raises:
         UserError: if there is none; the closest name is suggested.
     """
-    return find_method(name, METHODS)
+    return find_method(name, METHODS, ALIGNMENTS)
 
 
 __all__ = ["METHODS", "Method", "Setting", "Task", "TransferMethod", "get_method"]

@@ -128,6 +128,26 @@ def checked_mapping(
     return mapping.long()
 
 
+def parents_ids(ids: Tensor, mapping: Tensor, unk_token_id: int) -> tuple[Tensor, Tensor]:
+    """A child's tokens as its parent reads them.
+
+    Args:
+        ids: the child's tokens.
+        mapping: the parent's id of each, -1 where it has none.
+        unk_token_id: the parent's unknown token, which stands for those.
+
+    Returns:
+        The parent's tokens, and true where it knows them; both of the shape of `ids`.
+
+    Example:
+        >>> parents_ids(torch.tensor([[2, 0]]), torch.tensor([7, 8, -1]), unk_token_id=1)
+        (tensor([[1, 7]]), tensor([[False,  True]]))
+    """
+    mapped = mapping[ids]
+    known = mapped >= 0
+    return mapped.where(known, mapped.new_tensor(unk_token_id)), known
+
+
 def plain_weights(model: nn.Module) -> dict[str, Tensor]:
     """The weights of the child network by the names that they have in a plain one.
 

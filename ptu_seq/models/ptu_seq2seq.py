@@ -10,7 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ptu_seq.errors import closest
-from ptu_seq.models.copy_parent import check_shapes, checked_mapping, copy_parent
+from ptu_seq.models.copy_parent import (
+    check_shapes,
+    checked_mapping,
+    copy_parent,
+    parents_ids,
+)
 from ptu_seq.models.decoder import Decoded, Decoder
 from ptu_seq.models.decoding_state import DecodingState
 from ptu_seq.models.encoder import Encoder
@@ -259,11 +264,7 @@ class PTUForConditionalGeneration(
 
     def _for_parent(self, ids: Tensor, mapping: Tensor) -> tuple[Tensor, Tensor]:
         """The parent's tokens, and where it knows them."""
-        mapped = mapping[ids]
-        known = mapped >= 0
-        return mapped.where(
-            known, mapped.new_tensor(self.source.network.config.unk_token_id)
-        ), known
+        return parents_ids(ids, mapping, self.source.network.config.unk_token_id)
 
     def _init_weights(self, module: nn.Module) -> None:
         initialise(module, self.target_config.embedding_std)

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from transformers import PreTrainedModel, set_seed
 
 from ptu_seq.data import (
@@ -18,15 +19,19 @@ from ptu_seq.data import (
     TranslationDataset,
     encode_pairs,
     filter_pairs,
+    pair_lengths,
+    some_rows,
     translation_subset,
     truncate_pairs,
 )
 from ptu_seq.errors import UserError
 from ptu_seq.gate_statistics import GateStatistics
 from ptu_seq.jobs import Job, Outcome
+from ptu_seq.methods.domains import DOMAIN_EXAMPLES
 from ptu_seq.methods.translation import TranslationTask, get_translation_method
+from ptu_seq.methods.translation.domains import SentenceDomains, SentenceReader
 from ptu_seq.models import PTUForConditionalGeneration, RNNForConditionalGeneration
-from ptu_seq.translation.batches import collate
+from ptu_seq.translation.batches import Example, collate
 from ptu_seq.translation.evaluation import score_translations
 from ptu_seq.translation.inference import translate
 from ptu_seq.translation.options import TranslationTrainingOptions
@@ -51,7 +56,7 @@ class TranslationJobs:
 
     Args:
         parent_dir: the trained parent and its tokenizers.
-        parent_languages: of its source and target.
+        parent_data: what it learned from.
         children: the children's pairs by name.
         training: how every method is trained.
         vocabulary: kind and sizes of the children's vocabularies.
@@ -65,7 +70,7 @@ class TranslationJobs:
     """
 
     parent_dir: Path
-    parent_languages: tuple[str, str]
+    parent_data: TranslationDataset
     children: Mapping[str, TranslationDataset]
     training: TranslationTrainingOptions
     vocabulary: VocabularyOptions
@@ -93,12 +98,7 @@ class TranslationJobs:
         subset = translation_subset(self.children[job.cell.target], job.cell.size, job.seed)
         with _quiet():  # what is dropped is told in the outcome, not by every job
             vocabulary = self._vocabulary(job, subset)
-            training = filter_pairs(
-                encode_pairs(subset.train, vocabulary.tokenizers),
-                self.max_length,
-                self.max_length_ratio,
-                truncate=self.truncate,
-            )
+            training = self._learnable(subset.train, vocabulary.tokenizers)
             # Read as the test set is: to the limit.
             validation = truncate_pairs(
                 encode_pairs(subset.validation, vocabulary.tokenizers), self.max_length
@@ -111,7 +111,8 @@ class TranslationJobs:
             )
         method = get_translation_method(job.cell.method)
         set_seed(job.seed)
-        model = method.build(self.parent, self._task(vocabulary), job.setting)
+        task = self._task(vocabulary)
+        model = method.build(self.parent, task, job.setting)
         trained = train_translator(
             model,
             method.parameter_groups(model, job.setting),
@@ -123,6 +124,9 @@ class TranslationJobs:
             seed=job.seed,
             references=subset.validation["target"][:],
             callbacks=method.callbacks(model, job.setting),
+            objectives=method.objectives(
+                model, self.parent, task, job.setting, partial(self._read_domains, job, vocabulary)
+            ),
         )
         parameters = {
             "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -141,8 +145,9 @@ class TranslationJobs:
     def _vocabulary(self, job: Job, subset: TranslationDataset) -> ChildVocabulary:
         if job.cell.method == SCRATCH:
             return ChildVocabulary(scratch_vocabulary(subset, self.vocabulary, self.max_length))
+        languages = self.parent_data.source_lang, self.parent_data.target_lang
         return child_vocabulary(
-            self.parent_tokenizers, self.parent_languages, subset, self.vocabulary, job.seed
+            self.parent_tokenizers, languages, subset, self.vocabulary, job.seed
         )
 
     def _task(self, vocabulary: ChildVocabulary) -> TranslationTask:
@@ -155,6 +160,46 @@ class TranslationJobs:
             network={"tie_embeddings": "all" if tokenizers.joint else "decoder"},
             unit_options=self.unit_options,
         )
+
+    def _learnable(self, split: Dataset, tokenizers: TokenizerPair) -> list[Example]:
+        """The pairs of a split that are short enough to learn from."""
+        return filter_pairs(
+            encode_pairs(split, tokenizers),
+            self.max_length,
+            self.max_length_ratio,
+            truncate=self.truncate,
+        )
+
+    def _read_domains(
+        self, job: Job, vocabulary: ChildVocabulary, model: PreTrainedModel
+    ) -> SentenceReader:
+        """Reads sentences of both languages with a model, for methods that learn from more."""
+        child = self.children[job.cell.target]
+        reads_both = vocabulary.encoder_mapping is None
+        writes_both = (
+            vocabulary.decoder_mapping is None and child.target_lang == self.parent_data.target_lang
+        )
+        with _quiet():
+            examples = self._learnable(
+                some_rows(child.train, DOMAIN_EXAMPLES), vocabulary.tokenizers
+            )
+        tokens = self.training.batch_tokens // self.training.gradient_accumulation_steps
+        domains = SentenceDomains(
+            self._parent_examples,
+            examples,
+            with_labels=reads_both and writes_both,
+            collate=partial(collate, pad_token_id=int(model.config.pad_token_id)),
+            batch_size=tokens * len(examples) // max(1, sum(pair_lengths(examples))),
+            seed=job.seed,
+        )
+        return SentenceReader(model, None if reads_both else self.parent, domains)
+
+    @cached_property
+    def _parent_examples(self) -> list[Example]:
+        with _quiet():
+            return self._learnable(
+                some_rows(self.parent_data.train, DOMAIN_EXAMPLES), self.parent_tokenizers
+            )
 
     def _test(
         self, job: Job, model: PreTrainedModel, tokenizers: TokenizerPair, outcome: Outcome

@@ -27,6 +27,8 @@ from transformers import (
 from transformers.trainer_callback import TrainerCallback
 
 from ptu_seq.data.vocabulary import TokenizerPair
+from ptu_seq.methods.objective import Objective
+from ptu_seq.objectives import Objectives
 from ptu_seq.trainer_setup import (
     Progress,
     Trained,
@@ -60,6 +62,7 @@ def train_translator(
     progress: bool = False,
     references: Sequence[str] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    objectives: Sequence[Objective] = (),
 ) -> Trained:
     """Trains an encoder-decoder and leaves the weights of its best validation score in it.
 
@@ -78,6 +81,7 @@ def train_translator(
         references: the text of each validation example's target; its labels decoded if None, which
             flatters a vocabulary that cannot spell it.
         callbacks: what else takes part in training, such as a method's.
+        objectives: losses beside the model's own.
     """
     quiet_transformers()
     parts = options.gradient_accumulation_steps
@@ -96,27 +100,34 @@ def train_translator(
     one_device(arguments)
     best = BestWeights(options.average_checkpoints)
     rows = validation_rows(validation, options.validation_sentences)
+    added = Objectives(objectives)
+    groups = [*parameter_groups, *added.parameter_groups]
     trainer = TranslationTrainer(
         model=model,
         args=arguments,
         batches=batches,
+        objectives=added,
         train_dataset=training,
         eval_dataset=[validation[i] for i in rows],
         data_collator=partial(collate, pad_token_id=int(model.config.pad_token_id)),
         compute_metrics=_Score(
             tokenizers, options.metric, [references[i] for i in rows] if references else None
         ),
-        optimizers=(make_optimizer(parameter_groups, options.weight_decay), None),
+        optimizers=(make_optimizer(groups, options.weight_decay), None),
         callbacks=[
             best,
             EarlyStoppingCallback(options.patience),
+            added,
             *callbacks,
             *([WarmUp(common["warmup_steps"])] if options.schedule == "plateau" else []),
             *([Progress()] if progress else []),
         ],
     )
     generation_config = copy.deepcopy(model.generation_config)
-    seconds = run(trainer, options.report_to)
+    try:
+        seconds = run(trainer, options.report_to)
+    finally:
+        added.close()
     started = time.perf_counter()
     score = _keep_best(trainer, model, best)
     seconds += time.perf_counter() - started
@@ -140,17 +151,21 @@ def _keep_best(trainer: TranslationTrainer, model: PreTrainedModel, best: BestWe
 
 
 class TranslationTrainer(Seq2SeqTrainer):
-    """Seq2SeqTrainer with batches by token count, and a loss and a length limit by token count.
+    """Seq2SeqTrainer with batches, a loss and a length limit by token count, and further losses.
 
     Args:
         *args: those of Seq2SeqTrainer.
         batches: indices of the examples of each batch; it never ends.
+        objectives: losses that training adds to the model's own.
         **kwargs: those of Seq2SeqTrainer.
     """
 
-    def __init__(self, *args: Any, batches: Sampler[list[int]], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, batches: Sampler[list[int]], objectives: Objectives, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.batches = batches
+        self.objectives = objectives
         # `compute_loss` below divides by the tokens of all parts of a batch, for every model.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
@@ -172,9 +187,15 @@ class TranslationTrainer(Seq2SeqTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """The model's mean over its tokens, weighted by their share of the step's tokens."""
+        """The model's mean over its tokens, weighted by their share of the step's tokens.
+
+        What is added to it in training is weighted alike: means over tokens are then those of the
+        whole step, and what compares batches counts once, however many parts a step has.
+        """
         outputs = model(**inputs)
         loss = outputs.loss
+        if model.training:
+            loss = loss + self.objectives.loss(inputs, outputs.logits, self.state)
         if num_items_in_batch is not None:
             loss = loss * ((inputs["labels"] != IGNORED).sum() / num_items_in_batch)
         return (loss, outputs) if return_outputs else loss

@@ -33,6 +33,7 @@ from ptu_seq.models import (
     RNNForConditionalGeneration,
     Seq2SeqConfig,
 )
+from ptu_seq.objectives import Objectives
 from ptu_seq.trainer_setup import common_arguments, make_optimizer, quiet_transformers, run
 from ptu_seq.translation.batches import collate
 from ptu_seq.translation.inference import translate
@@ -129,6 +130,7 @@ def train(turns: Turns, task: dict[str, Any], model: Any, folder: Path) -> None:
         model=model,
         args=arguments,
         batches=Endless(task["batches"]),
+        objectives=Objectives([]),
         train_dataset=examples,
         data_collator=partial(collate, pad_token_id=int(model.config.pad_token_id)),
         optimizers=(make_optimizer([{"params": trained, "lr": task["learning_rate"]}], 0.0), None),

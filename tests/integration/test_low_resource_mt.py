@@ -165,10 +165,25 @@ def test_a_search_tries_every_cut_and_keeps_the_best_on_validation(
     assert networks == {"layer_search": 15 + 1, "fine_tune": 1}
 
 
-@pytest.mark.parametrize("way", ["joint", "random"])
-def test_other_ways_to_a_childs_vocabulary(data: Path, tmp_path: Path, way: str):
-    run(data, tmp_path / "out", f"--vocabulary={way}", "--methods", "zoph", "ptu")
+@pytest.mark.parametrize(("way", "method"), [("joint", "ptu+dan"), ("random", "ptu")])
+def test_other_ways_to_a_childs_vocabulary(data: Path, tmp_path: Path, way: str, method: str):
+    run(data, tmp_path / "out", f"--vocabulary={way}", "--methods", "zoph", method)
     assert len(read_lines(tmp_path / "out" / "results.jsonl")) == 2
+
+
+def test_losses_beside_the_tasks(data: Path, first: Path, tmp_path: Path):
+    methods = ["dann", "ptu+ddc", "distillation"]
+    words = [f"--parent_model={first / 'parent'}", "--max_steps=20", "--methods", *methods]
+    lines: list[list[dict]] = []
+    for name in ("out", "again"):
+        run(data, tmp_path / name, *words)
+        lines.append(read_lines(tmp_path / name / "results.jsonl"))
+        words = words[:2] + ["--methods", "dann"]
+    assert [line["method"] for line in lines[0]] == methods
+    assert {**lines[1][0], "seconds": 0} == {**lines[0][0], "seconds": 0}
+    assert [path.stem for path in (tmp_path / "out" / "gates").iterdir()] == [lines[0][1]["run_id"]]
+    saved = PTUForConditionalGeneration.from_pretrained(tmp_path / "out" / "model")
+    assert not any("discriminator" in weight for weight in saved.state_dict())
 
 
 def test_a_parent_may_be_given(data: Path, first: Path, tmp_path: Path):
@@ -216,6 +231,7 @@ def test_a_parent_that_does_not_fit_is_explained(
         (["--source_langs", "fr", "xx"], "xx"),
         (["--sizes", "500"], "--sizes 500"),
         (["--methods", "zof"], "zoph"),
+        (["--methods", "scratch+dann"], "scratch takes no companion"),
         (["--vocabulary", "mach"], "match"),
         (["--max_length", "2"], "--max_length"),
     ],

@@ -25,6 +25,7 @@ from ptu_seq.evaluation import accuracy
 from ptu_seq.methods.objective import Objective
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
 from ptu_seq.training import Trained, TrainingOptions, predict, train
+from tests.objectives import Shrink
 
 Fit = Callable[..., tuple[Trained, RNNForSequenceClassification]]
 
@@ -242,29 +243,6 @@ def test_a_batch_in_parts_gives_the_same_step(fit):
     parts = fit(data, gradient_accumulation_steps=4)[1].state_dict()
     for name, weight in whole.items():
         torch.testing.assert_close(parts[name], weight, rtol=1e-3, atol=ROUNDING)
-
-
-class Shrink(Objective):
-    """The sum of a model's squared weights, scaled by a weight of its own."""
-
-    def __init__(self, model: RNNForSequenceClassification) -> None:
-        self.model = model
-        self.scale = torch.nn.Parameter(torch.ones(()))
-        self.progress: list[float] = []
-        self.gradients: list[float] = []
-        self.is_closed = False
-
-    def __call__(self, inputs: Any, logits: Tensor, progress: float) -> Tensor:
-        assert self.model.training and len(inputs["labels"]) == len(logits)
-        self.progress.append(progress)
-        self.gradients.append(0.0 if self.scale.grad is None else float(self.scale.grad))
-        return self.scale * sum(p.square().sum() for p in self.model.parameters())
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        return [{"params": [self.scale], "lr": 0.02}]
-
-    def close(self) -> None:
-        self.is_closed = True
 
 
 def test_an_objective_adds_to_the_loss_of_training(fit, scores):

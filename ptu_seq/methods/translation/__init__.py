@@ -1,7 +1,13 @@
 """The transfer methods of translation, one file each; `TRANSLATION_METHODS` has them by name."""
 
-from ptu_seq.errors import UserError, closest
+from typing import Any
+
+from ptu_seq.methods.alignment import ALIGNMENTS, Alignment, Companion
+from ptu_seq.methods.base import Method
+from ptu_seq.methods.names import find_method
 from ptu_seq.methods.translation.base import TranslationMethod, TranslationTask
+from ptu_seq.methods.translation.coral import SentenceCORAL
+from ptu_seq.methods.translation.distillation import Distillation
 from ptu_seq.methods.translation.fine_tune import FineTune
 from ptu_seq.methods.translation.frozen import Frozen
 from ptu_seq.methods.translation.gradual_unfreezing import GradualUnfreezing
@@ -13,38 +19,33 @@ from ptu_seq.methods.translation.ptu import PTUTransfer
 from ptu_seq.methods.translation.scratch import Scratch
 from ptu_seq.methods.translation.zoph import Zoph
 
-TRANSLATION_METHODS: dict[str, TranslationMethod] = {
+#: The companions by the name that follows a plus.
+TRANSLATION_ALIGNMENTS: dict[str, type[Alignment]] = {**ALIGNMENTS, "coral": SentenceCORAL}
+
+TRANSLATION_METHODS: dict[str, Method[Any, Any]] = {
     method.name: method
     for method in (
-        Scratch(),
-        Frozen(),
-        FineTune(),
-        Zoph(),
-        PTUTransfer(),
-        LinearProbe(),
-        LPFT(),
-        GradualUnfreezing(),
-        L2SP(),
-        LayerSearch(),
+        *(Scratch(), Frozen(), FineTune(), Zoph(), PTUTransfer()),
+        *(LinearProbe(), LPFT(), GradualUnfreezing(), L2SP(), LayerSearch(), Distillation()),
+        *(
+            Companion(FineTune(), alignment, name)
+            for name, alignment in TRANSLATION_ALIGNMENTS.items()
+        ),
     )
 }
 
 
-def get_translation_method(name: str) -> TranslationMethod:
-    """The method of that name.
+def get_translation_method(name: str) -> Method[Any, Any]:
+    """The method of that name, of a companion alone, or of both as in "ptu+dann".
 
     Raises:
         UserError: if there is none; the closest name is suggested.
     """
-    if name not in TRANSLATION_METHODS:
-        raise UserError(
-            f"no translation method is named {name!r}{closest(name, TRANSLATION_METHODS)}; "
-            f"accepted: {', '.join(TRANSLATION_METHODS)}."
-        )
-    return TRANSLATION_METHODS[name]
+    return find_method(name, TRANSLATION_METHODS, TRANSLATION_ALIGNMENTS)
 
 
 __all__ = [
+    "TRANSLATION_ALIGNMENTS",
     "TRANSLATION_METHODS",
     "TranslationMethod",
     "TranslationTask",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.trainer_callback import TrainerCallback
 
-from ptu_seq.methods.base import Setting, split_by_rate
+from ptu_seq.methods.base import Method, Setting, split_by_rate
 from ptu_seq.models import RNNForConditionalGeneration, Seq2SeqConfig
 from ptu_seq.nn import GatedEmbedding
 
@@ -62,42 +60,15 @@ class TranslationTask:
         return unknown if bool(unknown.any()) else None
 
 
-class TranslationMethod(ABC):
+class TranslationMethod(Method[RNNForConditionalGeneration, TranslationTask]):
     """One way to learn a child's pair of languages given a trained parent.
 
-    Attributes:
-        name: what flags, files and tables call it.
-        grid: the settings that are tried on validation data, at most four, every method's own;
-            each has a "learning_rate" (Adam's, at its peak) and may have any of `REGULARISERS` and
-            of `TABLE_RATES`.
+    Its settings may have any of `REGULARISERS` and of `TABLE_RATES`.
     """
-
-    name: ClassVar[str]
-    grid: ClassVar[tuple[Setting, ...]]
-
-    def settings(self, depth: int, count: int) -> tuple[Setting, ...]:
-        """What is tried on validation data.
-
-        Args:
-            depth: the parent's layers beside the source's words, see
-                :func:`ptu_seq.methods.translation.layers.layers`.
-            count: how many settings of the grid, from the first.
-        """
-        return self.grid[:count]
-
-    @abstractmethod
-    def build(
-        self, parent: RNNForConditionalGeneration, task: TranslationTask, setting: Setting
-    ) -> PreTrainedModel:
-        """The model before training; the parent itself is not changed."""
 
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
         """What the optimiser trains, and at which learning rates."""
         return split_by_rate(model, table_rates(model, setting), setting["learning_rate"])
-
-    def callbacks(self, model: PreTrainedModel, setting: Setting) -> list[TrainerCallback]:
-        """What takes part in training beside the optimiser; made before training begins."""
-        return []
 
 
 def child_fields(task: TranslationTask, setting: Setting) -> dict[str, Any]:

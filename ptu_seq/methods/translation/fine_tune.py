@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ptu_seq.methods.base import Setting
 from ptu_seq.methods.translation.base import TranslationMethod, TranslationTask, new_child
 from ptu_seq.models import RNNForConditionalGeneration, copy_parent
@@ -19,7 +17,7 @@ class FineTune(TranslationMethod):
     #: The first for some hundred or a thousand pairs, the second for more; the third, of one high
     #: rate, for children with more to learn than the source language's words; then for larger
     #: networks.
-    grid: ClassVar[tuple[Setting, ...]] = (
+    grid: tuple[Setting, ...] = (
         {
             "learning_rate": 4e-3,
             "source_table_learning_rate": 1.6e-2,

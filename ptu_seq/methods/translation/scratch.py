@@ -16,6 +16,7 @@ class Scratch(TranslationMethod):
     """
 
     name = "scratch"
+    joins = False  # its vocabulary is its own, and it is to know nothing of the parent
     grid = (
         {
             "learning_rate": 8e-3,

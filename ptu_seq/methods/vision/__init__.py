@@ -35,7 +35,7 @@ def get_image_method(name: str) -> Method[Any, Any]:
     Raises:
         UserError: if there is none; the closest name is suggested.
     """
-    return find_method(name, IMAGE_METHODS)
+    return find_method(name, IMAGE_METHODS, ALIGNMENTS)
 
 
 __all__ = ["IMAGE_METHODS", "get_image_method"]

@@ -16,6 +16,9 @@ from transformers.trainer_callback import TrainerCallback
 from ptu_seq.data import TokenizerPair, train_vocabulary
 from ptu_seq.errors import UserError
 from ptu_seq.methods.layers import Layer
+from ptu_seq.methods.objective import Objective
+from ptu_seq.methods.translation import TranslationTask
+from ptu_seq.methods.translation.distillation import ParentWords
 from ptu_seq.methods.unfreezing import Stage, StagedUnfreezing
 from ptu_seq.models import (
     PTUForConditionalGeneration,
@@ -27,6 +30,7 @@ from ptu_seq.translation.batches import EndlessBatches, Example, collate, valida
 from ptu_seq.translation.evaluation import corpus_score
 from ptu_seq.translation.inference import translate
 from ptu_seq.translation.training import TranslationTrainingOptions, train_translator
+from tests.objectives import Shrink
 
 Fit = Callable[..., tuple[Trained, PreTrainedModel]]
 
@@ -85,6 +89,7 @@ def fit(tmp_path: Path, tokenizers: TokenizerPair) -> Fit:
         progress: bool = False,
         references: list[str] | None = None,
         callbacks: Sequence[TrainerCallback] = (),
+        objective: Callable[[PreTrainedModel], Objective] | None = None,
         **options: Any,
     ) -> tuple[Trained, PreTrainedModel]:
         model = model or new_model(tokenizers, dropout)
@@ -109,6 +114,7 @@ def fit(tmp_path: Path, tokenizers: TokenizerPair) -> Fit:
             progress=progress,
             references=references,
             callbacks=callbacks,
+            objectives=[objective(model)] if objective else [],
         )
         return trained, model.cpu()  # from the GPU, where there is one
 
@@ -131,22 +137,26 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 class Noted(torch.optim.AdamW):
-    """AdamW that notes each step's learning rate and gradients."""
+    """AdamW that notes each step's learning rate and the gradients of its first and last group."""
 
     rates: list[float]
     gradients: list[Tensor]
+    last: list[Tensor]
 
     def step(self, closure: Any = None) -> Any:
         self.rates.append(self.param_groups[0]["lr"])
         gradients = [p.grad for p in self.param_groups[0]["params"] if p.grad is not None]
         self.gradients.append(torch.cat([g.flatten().cpu() for g in gradients]))
+        for noted, group in ((self.gradients, 0), (self.last, -1)):
+            given = [p.grad for p in self.param_groups[group]["params"] if p.grad is not None]
+            noted.append(torch.cat([g.flatten() for g in given]))
         return super().step(closure)
 
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> type[Noted]:
     class Steps(Noted):
-        rates, gradients = [], []
+        rates, gradients, last = [], [], []
 
     monkeypatch.setattr(torch.optim, "AdamW", Steps)
     return Steps
@@ -272,6 +282,56 @@ def test_a_batch_in_parts_gives_the_mean_over_all_its_tokens(fit, steps, tokeniz
     is_mixed = torch.cuda.is_available()  # there training is in bfloat16
     rtol, atol = (0.05, 1e-3) if is_mixed else (1e-5, 1e-6)
     torch.testing.assert_close(steps.gradients[0], expected, rtol=rtol, atol=atol)
+
+
+def test_an_objective_adds_to_the_loss_of_training(fit, scores):
+    kept: list[Shrink] = []
+
+    def shrink(model: PreTrainedModel) -> Shrink:
+        kept.append(Shrink(model))
+        return kept[0]
+
+    (_, plain), (_, model) = fit(rate=0.03), fit(rate=0.03, objective=shrink)
+    assert weights(model).norm() < 0.9 * weights(plain).norm()
+    assert kept[0].progress == [step / 12 for step in range(12)]
+    assert kept[0].is_closed and kept[0].scale < 0.95
+    assert kept[0].gradients == [0.0] * 12  # of the steps before, nothing is left
+
+
+def test_an_objectives_weights_are_clipped_by_themselves(fit, steps):
+    fit(objective=Shrink, max_grad_norm=0.5)  # that of the weight is over 40 by itself
+    for noted in (steps.gradients, steps.last):
+        assert [float(g.norm()) for g in noted] == pytest.approx([0.5] * 12, rel=1e-4)
+
+
+ONE_STEP = {"min_steps": 1, "max_steps": 1, "evaluations": 1, "warmup_ratio": 0.0}
+
+
+def test_an_objective_counts_once_however_many_parts_a_batch_has(fit, steps):
+    for parts in (1, 2, 4):
+        options = {"gradient_accumulation_steps": parts, "max_grad_norm": 0.0, **ONE_STEP}
+        _, model = fit(objective=Shrink, rate=0.0, **options)
+    assert [float(g) for g in steps.last] == pytest.approx(
+        [float(weights(model).square().sum())] * 3
+    )
+
+
+def test_distillation_in_parts_is_the_mean_over_all_tokens(fit, steps, tokenizers):
+    training = examples(tokenizers, ["a b c d e f g h a b c", "d", "e f", "g h a"])
+    parent, model = new_model(tokenizers), new_model(tokenizers)
+    with torch.no_grad():
+        for weight in parent.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    size = len(tokenizers.source)
+    words = ParentWords(parent, TranslationTask(size, size), weight=2.0)
+    batch = collate(training, pad_token_id=0)
+    model.train()
+    outputs = model(**batch)
+    (outputs.loss + words(batch, outputs.logits, 0.0)).backward()
+    expected = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    options = {"batch_tokens": 24, "gradient_accumulation_steps": 2, "max_grad_norm": 0.0}
+    fit(training, objective=lambda model: words, **options, **ONE_STEP)
+    torch.testing.assert_close(steps.gradients[0], expected)
 
 
 def test_any_encoder_decoder_of_transformers_can_be_trained(fit, tokenizers):
