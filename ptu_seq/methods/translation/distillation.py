@@ -73,6 +73,15 @@ class ParentWords(Objective):
     Shape:
         - inputs: "input_ids", "attention_mask" `(batch, length)`, "labels" `(batch, target length)`
         - logits: `(batch, target length, decoder_vocab_size)`
+
+    Example:
+        >>> import torch
+        >>> from ptu_seq.models import Seq2SeqConfig
+        >>> parent = RNNForConditionalGeneration(Seq2SeqConfig(vocab_size=50)).eval()
+        >>> words = ParentWords(parent, TranslationTask(50, 50), weight=0.5)
+        >>> batch = {"input_ids": torch.tensor([[7, 3]]), "labels": torch.tensor([[5, 3]])}
+        >>> abs(words(batch, parent(**batch).logits, progress=0.0).item()) < 1e-6
+        True
     """
 
     def __init__(
