@@ -35,6 +35,10 @@ class Task:
     unit_options: Mapping[str, Any]
 
 
+#: A method's grid has so many settings at most.
+MOST_SETTINGS = 4
+
+
 class Method(ABC, Generic[Source, ToldTask]):
     """One way to learn the target task given a trained source, whatever its examples are.
 
@@ -42,8 +46,8 @@ class Method(ABC, Generic[Source, ToldTask]):
 
     Attributes:
         name: what flags, files and tables call it.
-        grid: the settings that are tried on validation data, at most four, every method's own;
-            each has a "learning_rate" (Adam's, at its peak).
+        grid: the settings that are tried on validation data, at most `MOST_SETTINGS`, every
+            method's own; each has a "learning_rate" (Adam's, at its peak).
         joins: whether a companion can stand beside it, as it can where the features are trained.
     """
 
@@ -51,9 +55,15 @@ class Method(ABC, Generic[Source, ToldTask]):
     grid: tuple[Setting, ...]
     joins: bool = True
 
-    def settings(self, depth: int) -> tuple[Setting, ...]:
-        """What is tried on validation data for networks of `depth` layers below the classifier."""
-        return self.grid
+    def settings(self, depth: int, count: int = MOST_SETTINGS) -> tuple[Setting, ...]:
+        """What is tried on validation data.
+
+        Args:
+            depth: the source's layers but for the one that always learns: the classifier or, of a
+                translator, the source's words.
+            count: how many settings of the grid, from the first.
+        """
+        return self.grid[:count]
 
     @abstractmethod
     def build(self, source: Source, task: ToldTask, setting: Setting) -> PreTrainedModel:

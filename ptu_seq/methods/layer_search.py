@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ptu_seq.methods.base import Setting, Task, copy_source, plain_network
+from ptu_seq.methods.base import MOST_SETTINGS, Setting, Task, copy_source, plain_network
 from ptu_seq.methods.fine_tune import FineTune
 from ptu_seq.methods.layers import Layer, layers
 from ptu_seq.methods.unfreezing import put_to_sleep
@@ -31,9 +31,9 @@ class LayerSearch(FineTune):
         {"learning_rate": 1e-3, "classifier_learning_rate": 3e-3},
     )
 
-    def settings(self, depth: int) -> tuple[Setting, ...]:
-        """Every cut at every learning rate."""
-        return all_cuts(self.grid, depth)
+    def settings(self, depth: int, count: int = MOST_SETTINGS) -> tuple[Setting, ...]:
+        """Every cut at the first learning rates."""
+        return all_cuts(self.grid[:count], depth)
 
     def build(
         self, source: RNNForSequenceClassification, task: Task, setting: Setting

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from transformers import PreTrainedModel
 
@@ -31,7 +31,7 @@ class Frozen(TranslationMethod):
     """
 
     name = "frozen"
-    grid: ClassVar[tuple[Setting, ...]] = (
+    grid: tuple[Setting, ...] = (
         {"learning_rate": 1e-2},
         {"learning_rate": 3e-2},
         {"learning_rate": 3e-3},

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from transformers import PreTrainedModel
 
-from ptu_seq.methods.base import Setting
+from ptu_seq.methods.base import MOST_SETTINGS, Setting
 from ptu_seq.methods.layer_search import all_cuts, cut
 from ptu_seq.methods.translation.base import (
     TranslationTask,
@@ -34,9 +34,10 @@ class LayerSearch(FineTune):
     """
 
     name = "layer_search"
+    joins = False
     grid = FineTune.grid[:2]
 
-    def settings(self, depth: int, count: int) -> tuple[Setting, ...]:
+    def settings(self, depth: int, count: int = MOST_SETTINGS) -> tuple[Setting, ...]:
         """Every cut at the first learning rates."""
         return all_cuts(self.grid[:count], depth)
 

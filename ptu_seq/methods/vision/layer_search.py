@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transformers import PreTrainedModel
 
-from ptu_seq.methods.base import Setting, Task
+from ptu_seq.methods.base import MOST_SETTINGS, Setting, Task
 from ptu_seq.methods.layer_search import all_cuts, cut
 from ptu_seq.methods.layers import layers
 from ptu_seq.methods.vision.base import copy_source, plain_network
@@ -18,9 +18,9 @@ class LayerSearch(FineTune):
     joins = False
     grid: tuple[Setting, ...] = ({"learning_rate": 1e-3}, {"learning_rate": 3e-3})
 
-    def settings(self, depth: int) -> tuple[Setting, ...]:
-        """Every cut at every learning rate."""
-        return all_cuts(self.grid, depth)
+    def settings(self, depth: int, count: int = MOST_SETTINGS) -> tuple[Setting, ...]:
+        """Every cut at the first learning rates."""
+        return all_cuts(self.grid[:count], depth)
 
     def build(self, source: PreTrainedModel, task: Task, setting: Setting) -> PreTrainedModel:
         """Layers frozen, tuned and new, as the setting says."""
