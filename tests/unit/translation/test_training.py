@@ -145,11 +145,9 @@ class Noted(torch.optim.AdamW):
 
     def step(self, closure: Any = None) -> Any:
         self.rates.append(self.param_groups[0]["lr"])
-        gradients = [p.grad for p in self.param_groups[0]["params"] if p.grad is not None]
-        self.gradients.append(torch.cat([g.flatten().cpu() for g in gradients]))
         for noted, group in ((self.gradients, 0), (self.last, -1)):
             given = [p.grad for p in self.param_groups[group]["params"] if p.grad is not None]
-            noted.append(torch.cat([g.flatten() for g in given]))
+            noted.append(torch.cat([g.flatten().cpu() for g in given]))
         return super().step(closure)
 
 
