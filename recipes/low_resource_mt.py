@@ -20,8 +20,11 @@ from tqdm.auto import tqdm
 
 from ptu_seq.arguments import command_line, parse_recipe, parse_size, run_recipe
 from ptu_seq.best_models import BestModels
+from ptu_seq.data import excerpt
 from ptu_seq.errors import UserError
 from ptu_seq.jobs import TUNING_SEED, Cell, Job, Outcome
+from ptu_seq.methods.base import MOST_SETTINGS
+from ptu_seq.methods.domains import DOMAIN_EXAMPLES
 from ptu_seq.methods.translation import TRANSLATION_METHODS, get_translation_method
 from ptu_seq.models import PTUSeq2SeqConfig
 from ptu_seq.ranges import Checked, Range
@@ -95,8 +98,8 @@ class StudyArguments(Checked):
             "companion, as in ptu+dann"
         },
     )
-    tuning_settings: Annotated[int, Range(1, 4)] = field(
-        default=4,
+    tuning_settings: Annotated[int, Range(1, MOST_SETTINGS)] = field(
+        default=MOST_SETTINGS,
         metadata={
             "help": "settings tried of each method's; 1: the first, without tuning (layer_search: "
             "learning rates, each with all cuts)"
@@ -301,7 +304,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         logs_dir = Path(unfinished) if training.report_to == "none" else output_dir / "trackers"
         jobs = TranslationJobs(
             parent or prepare_parent(corpora, recipe, study, logs_dir),
-            corpora.parent,
+            excerpt(corpora.parent, DOMAIN_EXAMPLES),
             corpora.children,
             training,
             vocabulary,

@@ -2,7 +2,7 @@
 
 from ptu_seq.data.classification import ClassificationDataset, load_classification
 from ptu_seq.data.pair_filters import filter_pairs, truncate_pairs
-from ptu_seq.data.subsets import low_resource_subset, some_rows, translation_subset
+from ptu_seq.data.subsets import excerpt, low_resource_subset, some_rows, translation_subset
 from ptu_seq.data.token_batches import TokenBatchSampler, pair_lengths
 from ptu_seq.data.tokenization import encode, train_tokenizer
 from ptu_seq.data.translation import (
@@ -20,6 +20,7 @@ __all__ = [
     "drop_shared_sentences",
     "encode",
     "encode_pairs",
+    "excerpt",
     "filter_pairs",
     "load_classification",
     "load_translation",

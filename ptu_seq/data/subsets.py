@@ -126,6 +126,12 @@ def some_rows(split: Dataset, count: int) -> Dataset:
     return split.select(np.random.default_rng(0).permutation(len(split))[:count])
 
 
+def excerpt(dataset: TranslationDataset, count: int) -> TranslationDataset:
+    """A data set with at most `count` of its training pairs, which alone are sent to a process."""
+    rows = some_rows(dataset.train, count)
+    return dataclasses.replace(dataset, train=type(rows).from_dict(rows.to_dict()))
+
+
 def _counts(
     dataset: ClassificationDataset | TranslationDataset, size: int | Literal["all"]
 ) -> tuple[int, int]:

@@ -49,7 +49,8 @@ def discriminative_rates(ordered: Sequence[Layer], setting: Setting) -> list[dic
     """A parameter group for each layer.
 
     Args:
-        ordered: all layers of a network, the one that learns fastest first: the classifier.
+        ordered: all layers of a network, the one that learns fastest first: a classifier's
+            last one, a translator's first.
         setting: "learning_rate" is the first layer's; each other has the rate of the one before it
             divided by "rate_decay".
     """

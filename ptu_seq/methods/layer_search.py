@@ -50,7 +50,7 @@ def all_cuts(grid: tuple[Setting, ...], depth: int) -> tuple[Setting, ...]:
 
     Args:
         grid: learning rates.
-        depth: layers below the classifier.
+        depth: layers but for the one that always learns.
 
     Example:
         >>> [(s["frozen"], s["tuned"]) for s in all_cuts(({"learning_rate": 1.0},), 2)]

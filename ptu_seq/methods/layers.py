@@ -28,7 +28,7 @@ class Layer:
     """A layer's weights, and what of it behaves otherwise in training than in use.
 
     Attributes:
-        name: as "rnn.1" or "trunk.conv2"; "classifier" is the last one's.
+        name: as "rnn.1" or "trunk.conv2"; a classifier's last one is "classifier".
         parameters: its weights.
         modules: what drops out or keeps statistics. A recurrent stack counts to its last layer.
     """

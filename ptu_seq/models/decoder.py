@@ -131,9 +131,11 @@ class Decoder(nn.Module):
         lent = None if parent is None else parent.embedding
         embedding = embed(self.embedding, ids, lent, known, named(on_gates, "decoder.embedding"))
         x = self.embedding_dropout(embedding)
-        # Drawn before the loop, so that variational dropout drops the same features at each step.
-        ones = x.new_ones(*x.shape[:2], self.combine.out_features)
-        masks = [dropout(ones) for dropout in self.layer_dropouts]
+        masks: list[Tensor] = []
+        if self.training and self.layer_dropouts:
+            # Drawn before the loop, so that variational dropout drops the same features each step.
+            ones = x.new_ones(*x.shape[:2], self.combine.out_features)
+            masks = [dropout(ones) for dropout in self.layer_dropouts]
         if not self.input_feeding:
             decoded, recurrent = self._advance(x, masks, state, parent, on_gates)
         else:
@@ -169,7 +171,7 @@ class Decoder(nn.Module):
         hidden: list[Tensor] = []
         carried: list[State] = []
         for i, layer in enumerate(self.layers):
-            if i > 0:
+            if i > 0 and masks:
                 x = x * masks[i - 1]
             lent = None if parent is None else parent.hidden(i, x)
             report = named(on_gates, f"decoder.layer{i}")

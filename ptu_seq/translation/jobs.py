@@ -56,7 +56,7 @@ class TranslationJobs:
 
     Args:
         parent_dir: the trained parent and its tokenizers.
-        parent_data: what it learned from.
+        parent_data: what it learned from, or `DOMAIN_EXAMPLES` of it.
         children: the children's pairs by name.
         training: how every method is trained.
         vocabulary: kind and sizes of the children's vocabularies.
@@ -184,12 +184,12 @@ class TranslationJobs:
                 some_rows(child.train, DOMAIN_EXAMPLES), vocabulary.tokenizers
             )
         tokens = self.training.batch_tokens // self.training.gradient_accumulation_steps
+        both = (self._parent_examples, examples)
         domains = SentenceDomains(
-            self._parent_examples,
-            examples,
+            *both,
             with_labels=reads_both and writes_both,
             collate=partial(collate, pad_token_id=int(model.config.pad_token_id)),
-            batch_size=tokens * len(examples) // max(1, sum(pair_lengths(examples))),
+            batch_size=min(tokens * len(x) // max(1, sum(pair_lengths(x))) for x in both),
             seed=job.seed,
         )
         return SentenceReader(model, None if reads_both else self.parent, domains)
@@ -197,9 +197,7 @@ class TranslationJobs:
     @cached_property
     def _parent_examples(self) -> list[Example]:
         with _quiet():
-            return self._learnable(
-                some_rows(self.parent_data.train, DOMAIN_EXAMPLES), self.parent_tokenizers
-            )
+            return self._learnable(self.parent_data.train, self.parent_tokenizers)
 
     def _test(
         self, job: Job, model: PreTrainedModel, tokenizers: TokenizerPair, outcome: Outcome

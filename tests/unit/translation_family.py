@@ -96,7 +96,7 @@ class Watch(TrainerCallback):
         """After the gradients are there."""
         found = layers(self.model)
         self.awake.append([x.name for x in found if any(p.grad is not None for p in x.parameters)])
-        self.weights.append({k: v.clone() for k, v in self.model.state_dict().items()})
+        self.weights.append({k: v.cpu().clone() for k, v in self.model.state_dict().items()})
         self.dropped.append(self._dropping.copy())
         self._dropping.clear()
 
@@ -136,7 +136,7 @@ def train(
         seed=0,
         callbacks=[*method.callbacks(model, setting), watch],
     )
-    return model, watch, trained, start
+    return model.cpu(), watch, trained, start  # from the GPU, where there is one
 
 
 def make_parent(**fields: Any) -> RNNForConditionalGeneration:

@@ -58,4 +58,6 @@ class LayerSearch(FineTune):
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
         """All that is not frozen, at the rates of fine-tuning."""
         groups = super().parameter_groups(model, setting)
+        if not setting.get("frozen"):
+            return groups
         return without_decay(cast(RNNForConditionalGeneration, model), groups)

@@ -15,7 +15,11 @@ from ptu_seq.errors import UserError
 from ptu_seq.jobs import TUNING_SEED, Cell, Job
 from ptu_seq.methods.alignment import Alignment
 from ptu_seq.methods.objective import Objective
-from ptu_seq.methods.translation import get_translation_method
+from ptu_seq.methods.translation import (
+    TRANSLATION_ALIGNMENTS,
+    TRANSLATION_METHODS,
+    get_translation_method,
+)
 from ptu_seq.methods.translation.distillation import ParentWords
 from ptu_seq.methods.translation.domains import SentenceReader
 from ptu_seq.models import RNNForConditionalGeneration, Seq2SeqConfig
@@ -157,6 +161,7 @@ def test_distillation_knows_both_vocabularies(make_jobs, given):
 def test_methods_without_companions_read_nothing_more(make_jobs, given, monkeypatch):
     jobs = make_jobs("fr-en", "tl-en", "match")
     monkeypatch.setattr(jobs_module, "SentenceReader", None)
-    for name in ("scratch", "frozen", "fine_tune", "zoph", "ptu", "l2_sp"):
+    names = [n for n in TRANSLATION_METHODS if n not in {*TRANSLATION_ALIGNMENTS, "distillation"}]
+    for name in names:
         jobs(tuning(name))
-    assert [list(objectives) for _, objectives in given] == [[]] * 6
+    assert [list(objectives) for _, objectives in given] == [[]] * len(names)
