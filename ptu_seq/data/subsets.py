@@ -127,7 +127,10 @@ def some_rows(split: Dataset, count: int) -> Dataset:
 
 
 def excerpt(dataset: TranslationDataset, count: int) -> TranslationDataset:
-    """A data set with at most `count` of its training pairs, which alone are sent to a process."""
+    """A data set with at most `count` of its training pairs, see :func:`some_rows`.
+
+    The others are not pickled with it, as they would be if only hidden by `select`.
+    """
     rows = some_rows(dataset.train, count)
     return dataclasses.replace(dataset, train=type(rows).from_dict(rows.to_dict()))
 

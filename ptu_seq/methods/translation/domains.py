@@ -1,4 +1,4 @@
-"""Sentences of the parent's and the child's languages, for methods that draw them together."""
+"""Sentences of the parent's and the child's languages, and what translators make of them."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
+import pickle
 from collections import Counter
 
 import numpy as np
 import pytest
 from datasets import Dataset
 
-from ptu_seq.data import ClassificationDataset, low_resource_subset
+from ptu_seq.data import ClassificationDataset, TranslationDataset, excerpt, low_resource_subset
 from ptu_seq.data.subsets import stratified_order
 from ptu_seq.errors import UserError
 
@@ -115,3 +116,16 @@ def test_test_and_names_stay_as_they_are() -> None:
 def test_an_impossible_size_is_named_with_what_there_is(size: int) -> None:
     with pytest.raises(UserError, match=rf"Size {size} .*'numbers'.* 200 training"):
         low_resource_subset(dataset_of(LABELS["balanced"]), size, seed=0)
+
+
+def test_an_excerpt_holds_some_pairs_the_same_each_time_and_nothing_of_the_others() -> None:
+    pairs = Dataset.from_dict({"source": [f"s{i}" for i in range(500)], "target": ["t"] * 500})
+    data = TranslationDataset("data", pairs, pairs.select([0]), pairs.select([1]), "fr", "en")
+    part = excerpt(data, 7)
+    assert len(set(part.train["source"][:])) == 7 and set(part.train["source"][:]) < set(
+        pairs["source"][:]
+    )
+    assert part.train["source"][:] == excerpt(data, 7).train["source"][:]
+    assert list(part.test) == list(data.test)
+    assert len(pickle.dumps(part.train)) < len(pickle.dumps(pairs.select(range(7)))) / 2
+    assert len(excerpt(data, 1000).train) == 500
