@@ -7,6 +7,7 @@ from ptu_seq.methods.base import Method
 from ptu_seq.methods.names import find_method
 from ptu_seq.methods.translation.base import TranslationMethod, TranslationTask
 from ptu_seq.methods.translation.coral import SentenceCORAL
+from ptu_seq.methods.translation.cross_stitch import CrossStitchTransfer
 from ptu_seq.methods.translation.distillation import Distillation
 from ptu_seq.methods.translation.fine_tune import FineTune
 from ptu_seq.methods.translation.frozen import Frozen
@@ -17,6 +18,7 @@ from ptu_seq.methods.translation.linear_probe import LinearProbe
 from ptu_seq.methods.translation.lp_ft import LPFT
 from ptu_seq.methods.translation.ptu import PTUTransfer
 from ptu_seq.methods.translation.scratch import Scratch
+from ptu_seq.methods.translation.side_tuning import SideTuning
 from ptu_seq.methods.translation.zoph import Zoph
 
 #: The companions by the name that follows a plus.
@@ -27,6 +29,7 @@ TRANSLATION_METHODS: dict[str, Method[Any, Any]] = {
     for method in (
         *(Scratch(), Frozen(), FineTune(), Zoph(), PTUTransfer()),
         *(LinearProbe(), LPFT(), GradualUnfreezing(), L2SP(), LayerSearch(), Distillation()),
+        *(CrossStitchTransfer(), SideTuning()),
         *(
             Companion(FineTune(), alignment, name)
             for name, alignment in TRANSLATION_ALIGNMENTS.items()

@@ -12,8 +12,9 @@ from transformers import PreTrainedModel
 
 from ptu_seq.methods.domains import Batch, check_sizes, endless_batches
 from ptu_seq.methods.readers import Activations, BothRead, DomainReader
-from ptu_seq.models import PTUForConditionalGeneration, RNNForConditionalGeneration
+from ptu_seq.models import RNNForConditionalGeneration
 from ptu_seq.models.decoding_state import DecodingState
+from ptu_seq.models.twin_seq2seq import TwinForConditionalGeneration
 from ptu_seq.source import FrozenSource
 
 
@@ -87,7 +88,7 @@ class SentenceReader(DomainReader):
         parent: RNNForConditionalGeneration | None,
         domains: SentenceDomains,
     ) -> None:
-        assert isinstance(model, RNNForConditionalGeneration | PTUForConditionalGeneration)
+        assert isinstance(model, RNNForConditionalGeneration | TwinForConditionalGeneration)
         self.model = model
         self.parent = None if parent is None else FrozenSource(copy.deepcopy(parent))
         self.size = model.target_config.hidden_size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from ptu_seq.methods.translation import TranslationTask, get_translation_method
 from ptu_seq.methods.translation.layers import layers
 from ptu_seq.models import RNNForConditionalGeneration
 from ptu_seq.models.dropout import EmbeddingDropout, SequenceDropout
+from ptu_seq.models.seq2seq_config import Seq2SeqSite
 from ptu_seq.source import content_hash
 from ptu_seq.translation.inference import translate
 from ptu_seq.translation.options import TranslationTrainingOptions
@@ -174,3 +175,52 @@ def test_target_words_that_the_parent_lacks_learn(name, frozen):
     now = model.decoder.embedding.weight.detach()
     assert torch.equal(now[:22], start[:22])
     assert not torch.equal(now[23], start[23])
+
+
+@pytest.mark.parametrize("source_input", ["own", "target"])
+def test_cross_stitch_reads_as_ptu_does_and_side_tuning_the_tokens(source_input):
+    task = TranslationTask(20, 22, unit_options={"source_input": source_input, "level": "step"})
+    parent = make_parent(vocab_size=20, decoder_vocab_size=22)
+    built: list[Any] = [
+        method.build(parent, task, method.grid[0])
+        for method in map(get_translation_method, ("cross_stitch", "side_tuning"))
+    ]
+    stitched, side = built
+    assert stitched.config.source_input == source_input
+    assert side.config.source_input == "own"
+    assert {site for site, unit in stitched.units() if unit.pinned is None} == set(
+        get_args(Seq2SeqSite)
+    )
+    assert [site for site, unit in side.units() if unit.pinned is None] == ["output"]
+
+
+def test_side_tuning_starts_as_the_mean_of_parent_and_child():
+    parent = make_parent(vocab_size=20, decoder_vocab_size=22)
+    method = get_translation_method("side_tuning")
+    model: Any = method.build(parent, TranslationTask(20, 22), method.grid[0]).eval()
+    for weight in model.decoder.combine.parameters():
+        torch.nn.init.normal_(weight)  # a child that has learned
+    tokens, labels = torch.randint(4, 20, (3, 5)), torch.randint(4, 22, (3, 4))
+    written = parent.prepare_decoder_input_ids_from_labels(labels)
+    vectors = []
+    for pin in ("target", "frozen"):
+        model.unpin()
+        dict(model.units())["output"].pin(pin)
+        vectors.append(model.decode(written, model.encode(tokens))[0].vector)
+    model.unpin()
+    mixed = model.decode(written, model.encode(tokens))[0].vector
+    torch.testing.assert_close(mixed, (vectors[0] + vectors[1]) / 2)
+    assert not torch.allclose(vectors[0], vectors[1])
+
+
+def test_units_of_constants_have_a_rate_of_their_own():
+    parent = make_parent(vocab_size=20, decoder_vocab_size=22)
+    method = get_translation_method("cross_stitch")
+    model: Any = method.build(parent, TranslationTask(20, 22), method.grid[1])
+    units = {id(p) for _, unit in model.units() for p in unit.parameters()}
+    rates = {
+        group["lr"]
+        for group in method.parameter_groups(model, method.grid[1])
+        if units & {id(p) for p in group["params"]}
+    }
+    assert rates == {method.grid[1]["unit_learning_rate"]}

@@ -13,9 +13,11 @@ from ptu_seq.models import PTUForConditionalGeneration, RNNForConditionalGenerat
 from ptu_seq.models.decoding_state import DecodingState
 from ptu_seq.models.encoder import Encoded, Encoder
 from ptu_seq.models.encoding import Batch
+from ptu_seq.models.stitched_seq2seq import CrossStitchForConditionalGeneration
 from ptu_seq.models.translation_model import STATE_NAME
+from ptu_seq.models.twin_seq2seq import TwinForConditionalGeneration
 
-Model = RNNForConditionalGeneration | PTUForConditionalGeneration
+Model = RNNForConditionalGeneration | TwinForConditionalGeneration
 START, END = 2, 3
 
 
@@ -35,11 +37,14 @@ def make_model(make_parent, perturb):
             return make_parent(**fields | {"vocab_size": vocab_size})
         mapping = torch.arange(vocab_size).roll(1)
         mapping[4] = -1
-        if kind == "within":  # the parent's layers read the child's input
-            sizes, options = {}, {"source_input": "target"}
-        else:
-            sizes, options = {"hidden_size": 10}, {"level": kind}
-        model = PTUForConditionalGeneration.from_source(
+        model_class, sizes, options = {
+            "layer": (PTUForConditionalGeneration, {"hidden_size": 10}, {"level": "layer"}),
+            "step": (PTUForConditionalGeneration, {"hidden_size": 10}, {"level": "step"}),
+            # the parent's layers read the child's input
+            "within": (PTUForConditionalGeneration, {}, {"source_input": "target"}),
+            "stitched": (CrossStitchForConditionalGeneration, {}, {}),
+        }[kind]
+        model = model_class.from_source(
             parent,
             init="random",
             target={"vocab_size": vocab_size, "decoder_vocab_size": vocab_size, **sizes},
@@ -63,6 +68,7 @@ def make_model(make_parent, perturb):
         ("step", "gru", True),
         ("within", "lstm", False),
         ("within", "gru", True),
+        ("stitched", "lstm", True),
     ],
     ids=lambda param: "-".join(map(str, param[:2])) + ("-fed" if param[2] else ""),
 )
