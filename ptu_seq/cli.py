@@ -11,6 +11,7 @@ import os
 import runpy
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,11 @@ def _add_translate(commands: Any) -> None:
         help="tokens of a translation at most (default: about twice those of the line)",
     )
     translate.add_argument(
+        "--int8",
+        action="store_true",
+        help="translate on the CPU with 8-bit integers: faster, and very nearly the same",
+    )
+    translate.add_argument(
         "--attention_plot",
         metavar="FILE.png",
         help="draw which tokens the model looked at in the first line that has text, and how far "
@@ -218,6 +224,7 @@ def _translate(arguments: argparse.Namespace) -> None:
     from transformers.utils import logging
 
     from ptu_seq.inference import open_lines
+    from ptu_seq.quantization import quantize_int8
     from ptu_seq.translation.alignment import check_plot, plot_alignment
     from ptu_seq.translation.inference import Translation, Translator, translate
 
@@ -230,6 +237,8 @@ def _translate(arguments: argparse.Namespace) -> None:
         check_plot(plot)
     with open_lines(arguments.input, "INPUT") as lines:
         translator = Translator.from_pretrained(arguments.model)
+        if arguments.int8:
+            translator = replace(translator, model=quantize_int8(translator.model))
         drawn: Translation | None = None
         cut: list[int] = []
         translations = translate(

@@ -117,12 +117,10 @@ def recur(
             x, cast(tuple[Tensor, Tensor] | None, state), [source], on_gates=report
         )
         carried, last = twin.target, (cast(Tensor, twin.hidden), *twin.target[1:])
-    elif isinstance(layer, nn.LSTM):
-        output, carried = layer(x, state)
-        last = carried
     else:
-        output, hidden = layer(x, None if state is None else state[0])
-        carried = last = (hidden,)
+        hx = state[0] if state is not None and len(state) == 1 else state  # a GRU's is a tensor
+        output, final = layer(x, hx)
+        carried = last = (final,) if isinstance(final, Tensor) else final
     return output.transpose(0, 1) if isinstance(output, Tensor) else output, carried, last
 
 

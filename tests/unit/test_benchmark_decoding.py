@@ -1,0 +1,61 @@
+"""scripts/benchmark_decoding.py, on too few lines to tell anything of speed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sacrebleu.metrics import BLEU
+
+from ptu_seq.translation.inference import Translator, translate
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+LINES = ["c a b", "a", "f e d"]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    path = SCRIPTS / "benchmark_decoding.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def words(tiny_translator, tmp_path) -> list[str]:
+    for name in ("lines", "references"):
+        (tmp_path / name).write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    return [
+        *("--model", str(tiny_translator), "--input", str(tmp_path / "lines")),
+        *("--references", str(tmp_path / "references"), "--repeats", "1", "--warmup", "1"),
+    ]
+
+
+def test_both_models_are_timed_and_scored(script, words, tiny_translator, tmp_path, capsys):
+    file = tmp_path / "decoding.json"
+    script.main([*words, "--output", str(file)])
+    rows = json.loads(file.read_text(encoding="utf-8"))["measurements"]
+    assert [row["numbers"] for row in rows] == ["float32", "int8"]
+    assert rows[0]["translation"]["ratio"] == 1 < 1 + rows[1]["sentences_per_second"]
+    translator = Translator.from_pretrained(str(tiny_translator))
+    made = [t.text for t in translate(translator.model, translator.tokenizers, LINES)]
+    assert rows[0]["bleu"] == BLEU().corpus_score(made, [LINES]).score
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:4]] == [
+        *("float32", "int8")
+    ]
+
+
+def test_files_of_unequal_lengths_are_refused(script, words, tmp_path, capsys):
+    (tmp_path / "references").write_text("a\n", encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        script.main(words)
+    assert ended.value.code == 2
+    assert "lines has 3 lines and references 1" in capsys.readouterr().err
