@@ -11,7 +11,8 @@ other work thus slows all of them alike. Training is counted in target tokens, p
 In decoding all systems write translations of one length, however little sense they make after so
 few steps: the work is then the same. Rates are medians over rounds, and ratios medians of the ratio
 to the first system's rate in the same round: read these first. ptu-seq-units is a child network
-beside its frozen parent, units between them at layer level.
+beside its frozen parent, units between them at layer level; ptu-seq-int8 is ptu-seq, but decodes
+with 8-bit integers.
 
 `quality` runs the recipe low_resource_mt with the methods scratch and ptu, and then trains JoeyNMT
 on the same pairs, cut into the same tokens: from scratch, and warm-started (load_model) from a

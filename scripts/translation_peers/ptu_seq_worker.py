@@ -34,6 +34,7 @@ from ptu_seq.models import (
     Seq2SeqConfig,
 )
 from ptu_seq.objectives import Objectives
+from ptu_seq.quantization import quantize_int8
 from ptu_seq.trainer_setup import common_arguments, make_optimizer, quiet_transformers, run
 from ptu_seq.translation.batches import collate
 from ptu_seq.translation.inference import translate
@@ -91,6 +92,8 @@ def main() -> None:
     turns.answer(parameters=sum(p.numel() for p in model.parameters()))
     with tempfile.TemporaryDirectory() as folder:
         train(turns, task, model, Path(folder))
+    if task["int8"]:
+        model = quantize_int8(model)
 
     def write() -> int:
         translations = translate(

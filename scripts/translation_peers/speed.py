@@ -27,8 +27,9 @@ SYSTEMS = {
     "joeynmt-2.3.0": "joeynmt_worker",
     "eole-0.6.4": "eole_worker",
     "ptu-seq-units": "ptu_seq_worker",
+    "ptu-seq-int8": "ptu_seq_worker",
 }
-WITH_UNITS = "ptu-seq-units"
+WITH_UNITS, IN_INT8 = "ptu-seq-units", "ptu-seq-int8"
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ def start_worker(name: str, task: dict[str, Any], folder: Path, python: Path) ->
     place.mkdir()
     own = {
         "units": name == WITH_UNITS,
+        "int8": name == IN_INT8,
         "joeynmt": {**task["joeynmt"], "model_dir": str(place / "model")},
         "eole": {
             **task["eole"],

@@ -209,14 +209,18 @@ def test_our_worker_trains_and_decodes(script, tmp_path, monkeypatch, capsys):
     words = f"speed --dataset {data} --target_lang en --output {file} --embedding_size 6"
     words += " --hidden_size 8 --vocab_size 300 --batch_tokens 200 --train_steps 2 --rounds 2"
     words += " --warmup 1 --decode_sentences 5 --decode_length 4 --beam_size 2 --systems"
-    script.main([*words.split(), "ptu-seq-units"])
+    systems = ["ptu-seq-units", "ptu-seq-int8"]
+    script.main([*words.split(), *systems])
     report = json.loads(file.read_text("utf-8"))
-    (measured,) = report["measurements"]
-    assert measured["system"] == "ptu-seq-units" and measured["parameters"] > 0
-    for rate in (measured["training"], measured["decoding"]):
-        assert len(rate["rounds"]) == 2 and rate["median"] > 0 and rate["ratio"] == 1
+    units, int8 = report["measurements"]
+    assert [units["system"], int8["system"]] == systems
+    assert units["parameters"] > int8["parameters"] > 0  # the parent's, and those of units
+    for rate in (units["training"], units["decoding"], int8["training"], int8["decoding"]):
+        assert len(rate["rounds"]) == 2 and rate["median"] > 0
+    assert units["training"]["ratio"] == units["decoding"]["ratio"] == 1
     assert report["settings"]["vocab_size"] == 300
-    assert "ptu-seq-units" in capsys.readouterr().out.splitlines()[-1]
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in table[-2:]] == systems
 
 
 # Quality
