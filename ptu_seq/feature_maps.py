@@ -66,6 +66,12 @@ class FeatureMapPTU(PTU):
         super().__init__(source_size, target_size, **options)
         self.gates_per = gates_per
 
+    def draw(self, t: Tensor) -> Tensor | None:
+        """What `gate_dropout` draws; with gates per channel, once for a channel."""
+        if self.gates_per == "channel":
+            t = t.flatten(2)[..., :1].unflatten(2, [1] * (t.dim() - 2))
+        return super().draw(t)
+
     def gate_logits(self, source_gates: Tensor, t: Tensor) -> Tensor:
         """What both gates are the sigmoids of; with gates per channel, of means over positions."""
         if self.gates_per == "position":

@@ -176,7 +176,7 @@ class PTU(nn.Module):
         """The mixed activation, and with `return_gates` both gates beside it."""
         self.check(s, t)
         if self.pinned is None:
-            h, gates = self.mix(*self.source_products(s), t)
+            h, gates = self.mix(*self.source_products(s), t, self.draw(t))
         else:
             h, gates = self.at(self.pinned, s, t)
         return (h, gates) if return_gates else h
@@ -187,10 +187,10 @@ class PTU(nn.Module):
         if state == "target":
             return t, PTUGates(zero, zero)
         if state == "frozen":
-            return self._project(s).to(t.dtype), PTUGates(zero, one)
+            return self.project(s).to(t.dtype), PTUGates(zero, one)
         _, products = self.source_products(s)
         candidate = products.chunk(3, dim=self.feature_axis)[2]
-        return self._activate(candidate).to(t.dtype), PTUGates(one, one)
+        return self.activate(candidate).to(t.dtype), PTUGates(one, one)
 
     def source_products(self, s: Tensor) -> tuple[Tensor, Tensor]:
         """What depends on the source alone: computed once for a whole sequence.
@@ -202,10 +202,21 @@ class PTU(nn.Module):
             The projected source `(..., target_size)` and its share of both gates and the
             candidate `(..., 3 * target_size)`, biases included.
         """
-        s = self._project(s)
+        s = self.project(s)
         return s, self._product(s, self.weight_source, self.bias)
 
-    def mix(self, s: Tensor, products: Tensor, t: Tensor) -> tuple[Tensor, PTUGates]:
+    def draw(self, t: Tensor) -> Tensor | None:
+        """What `gate_dropout` draws for the activation `t`; None where no gate is dropped."""
+        return torch.rand_like(t) if self.training and self.gate_dropout > 0 else None
+
+    def drop(self, update: Tensor, draw: Tensor) -> Tensor:
+        """The update gate with the neurons that :meth:`draw` chose forced to 0 or to 1."""
+        forced = (draw < self.gate_dropout / 2).to(update.dtype)
+        return torch.where(draw < self.gate_dropout, forced, update)
+
+    def mix(
+        self, s: Tensor, products: Tensor, t: Tensor, draw: Tensor | None = None
+    ) -> tuple[Tensor, PTUGates]:
         """Gates `t` with a source prepared by :meth:`source_products`; ignores pins.
 
         Both interpolations are written as `lerp`, which returns exactly `a` where `a == b`: with
@@ -214,10 +225,8 @@ class PTU(nn.Module):
         source_gates, candidate = self.split(products)
         gates = torch.sigmoid(self.gate_logits(source_gates, t)).to(t.dtype)
         fine_tune, update = gates.chunk(2, dim=self.feature_axis)
-        if self.training and self.gate_dropout > 0:
-            draw = torch.rand_like(update)
-            forced = (draw < self.gate_dropout / 2).to(update.dtype)
-            update = torch.where(draw < self.gate_dropout, forced, update)
+        if draw is not None:
+            update = self.drop(update, draw)
         retuned = self.retune(s, candidate, fine_tune)
         return torch.lerp(t, retuned, update), PTUGates(fine_tune, update)
 
@@ -234,14 +243,16 @@ class PTU(nn.Module):
     def retune(self, s: Tensor, candidate: Tensor, fine_tune: Tensor) -> Tensor:
         """`s' = (1 - f) * s + f * candidate(s)`, of a projected source, in the gates' type."""
         dtype = fine_tune.dtype
-        return torch.lerp(s.to(dtype), self._activate(candidate).to(dtype), fine_tune)
+        return torch.lerp(s.to(dtype), self.activate(candidate).to(dtype), fine_tune)
 
-    def _activate(self, x: Tensor) -> Tensor:
+    def activate(self, x: Tensor) -> Tensor:
+        """The candidate's nonlinearity."""
         if self.candidate == "tanh":
             return torch.tanh(x)
         return torch.relu(x) if self.candidate == "relu" else x
 
-    def _project(self, s: Tensor) -> Tensor:
+    def project(self, s: Tensor) -> Tensor:
+        """The source's activation in the target's size."""
         if isinstance(self.projection, nn.Linear):
             return self._product(s, self.projection.weight, self.projection.bias)
         return s

@@ -7,13 +7,14 @@ PackedSequence; the parts of a state are `(directions, batch, hidden_size)`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import _VF, Tensor, nn
 
 from ptu_seq.nn import recurrence
-from ptu_seq.nn.recurrence import State
+from ptu_seq.nn.loop import State
 from ptu_seq.unit import PTU, PTUGates
 
 Report = Callable[[int, PTUGates], None]
@@ -115,13 +116,10 @@ def gate_steps(
             final = tuple(part[direction] for part in plain[1])
         else:
             first = tuple(part[direction] for part in state)
-            gates: list[PTUGates] | None = None if report is None else []
+            told = None if report is None else partial(report, direction)
             h, final = recurrence.unroll(
-                unit, weights, s_d, x, batch_sizes, first, direction == 1, gates
+                unit, weights, s_d, x, batch_sizes, first, direction == 1, told
             )
-            if report is not None and gates:
-                join = torch.stack if batch_sizes is None else torch.cat
-                report(direction, PTUGates(*map(join, zip(*gates, strict=True))))
         outputs.append(h)
         finals.append(final)
     return _join(outputs), tuple(map(torch.stack, zip(*finals, strict=True)))

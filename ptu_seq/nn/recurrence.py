@@ -4,22 +4,62 @@ r"""The recurrence of level "step": the gated hidden state itself feeds the next
     t_i, c_i &= \mathrm{cell}(x_i, (h_{i-1}, c_{i-1})) \\
     h_i &= \mathrm{unit}(s_i, t_i)
 
-with torch's LSTM cell, or the GRU cell, which has no `c`.
+with torch's LSTM cell, or the GRU cell, which has no `c`. There is more than one way to compute
+it, all with the same results; this module chooses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from ptu_seq.unit import PTU, PTUGates
+from ptu_seq.nn import fused, loop
+from ptu_seq.nn.loop import Report, State
+from ptu_seq.unit import PTU
 
-State = tuple[Tensor, ...]
-"""`(h,)` of a GRU or `(h, c)` of an LSTM."""
+Backend = Literal["reference", "fused"]
+
+_chosen: ContextVar[Backend | None] = ContextVar("recurrence_backend", default=None)
+
+
+@contextmanager
+def recurrence_backend(name: Backend) -> Iterator[None]:
+    """Computes step-level recurrences one way inside the `with` block, on whatever device.
+
+    "reference" is the plain loop, differentiable any number of times; "fused" one autograd function
+    with a hand-derived backward pass, faster on a CPU and differentiable once. By default the CPU
+    has the fused one and every other device the loop. The loop also runs, whatever is chosen, where
+    a unit is pinned or of a class of your own, and under `torch.compile`, which fuses it itself.
+
+    Args:
+        name: "reference" or "fused".
+
+    Raises:
+        ValueError: for any other name.
+
+    Example:
+        >>> from torch import nn
+        >>> from ptu_seq import PTULSTM
+        >>> lstm, x = PTULSTM.from_source(nn.LSTM(8, 5), level="step"), torch.randn(7, 3, 8)
+        >>> with recurrence_backend("reference"):
+        ...     output, _ = lstm(x)
+        >>> torch.allclose(output, lstm(x)[0], atol=1e-6)
+        True
+    """
+    if name not in get_args(Backend):
+        raise ValueError(
+            f"recurrence_backend: {name!r} is unknown; accepted are {', '.join(get_args(Backend))}."
+        )
+    token = _chosen.set(name)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
 
 
 def unroll(
@@ -30,13 +70,9 @@ def unroll(
     batch_sizes: Tensor | None,
     state: State,
     reverse: bool = False,
-    gates: list[PTUGates] | None = None,
+    report: Report | None = None,
 ) -> tuple[Tensor, State]:
     """Runs one direction of one layer over a whole sequence, gating every step.
-
-    Whatever does not depend on the state is taken once for all steps: the products of the input,
-    and those of the source. Packed data is walked as it lies, so no step is spent on padding: the
-    batch shrinks as sequences end or, in reverse, grows as they begin.
 
     Args:
         unit: gates this direction's hidden state.
@@ -46,7 +82,7 @@ def unroll(
         batch_sizes: sequences alive at each step if `x` and `s` are packed data.
         state: the first state, each part `(batch, hidden_size)`.
         reverse: walk from the last step to the first.
-        gates: an empty list to fill with every step's gates, in the order of the data.
+        report: is given the gates of all steps, in the layout of the data.
 
     Returns:
         The gated hidden states, and the state after each sequence's last step.
@@ -54,68 +90,12 @@ def unroll(
     Shape:
         - s, x, output: `(time, batch, ...)`, or `(positions, ...)` with `batch_sizes`
     """
-    weight_ih, weight_hh, *biases = weights
-    bias_ih, bias_hh = biases or (None, None)
-    cell = _lstm_cell if len(state) == 2 else _gru_cell
-    sizes = None if batch_sizes is None else batch_sizes.tolist()
-
-    def by_step(data: Tensor) -> tuple[Tensor, ...]:
-        return data.unbind(0) if sizes is None else data.split(sizes)
-
-    gate, prepared = _gate_of(unit, s)
-    products = F.linear(x, weight_ih, bias_ih)
-    steps = list(zip(*map(by_step, (products, *prepared)), strict=True))
-    if reverse:
-        steps.reverse()
-
-    outputs: list[Tensor] = []
-    ended: list[State] = []
-    now = tuple(part[: len(steps[0][0])] for part in state)
-    for product, *source in steps:
-        alive, batch = len(now[0]), len(product)
-        if batch < alive:
-            ended.append(tuple(part[batch:] for part in now))
-            now = tuple(part[:batch] for part in now)
-        elif batch > alive:
-            begins = (part[alive:batch] for part in state)
-            now = tuple(torch.cat(pair) for pair in zip(now, begins, strict=True))
-        t, *memory = cell(product, now, weight_hh, bias_hh)
-        h, both = gate(*source, t)
-        now = (h, *memory)
-        outputs.append(h)
-        if gates is not None:
-            gates.append(both)
-
-    if reverse:
-        outputs.reverse()
-        if gates is not None:
-            gates.reverse()
-    # The longest sequences come first and end last.
-    final = tuple(torch.cat(parts) for parts in zip(now, *reversed(ended), strict=True))
-    return torch.stack(outputs) if sizes is None else torch.cat(outputs), final
-
-
-def _gate_of(
-    unit: PTU, s: Tensor
-) -> tuple[Callable[..., tuple[Tensor, PTUGates]], tuple[Tensor, ...]]:
-    """The unit's work at one step, and what it needs of the source at each."""
-    if unit.pinned is None:
-        return unit.mix, unit.source_products(s)
-    return partial(unit, return_gates=True), (s,)
-
-
-def _lstm_cell(product: Tensor, state: State, weight_hh: Tensor, bias_hh: Tensor | None) -> State:
-    h, c = state
-    i, f, g, o = (product + F.linear(h, weight_hh, bias_hh)).chunk(4, dim=-1)
-    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-    return torch.sigmoid(o) * torch.tanh(c), c
-
-
-def _gru_cell(product: Tensor, state: State, weight_hh: Tensor, bias_hh: Tensor | None) -> State:
-    (h,) = state
-    input_reset, input_update, input_new = product.chunk(3, dim=-1)
-    hidden_reset, hidden_update, hidden_new = F.linear(h, weight_hh, bias_hh).chunk(3, dim=-1)
-    reset = torch.sigmoid(input_reset + hidden_reset)
-    update = torch.sigmoid(input_update + hidden_update)
-    new = torch.tanh(input_new + reset * hidden_new)
-    return ((h - new) * update + new,)
+    device = x.device.type
+    backend = _chosen.get() or ("fused" if device == "cpu" else "reference")
+    # Types that only autocast may mix: the loop has torch's own errors.
+    mixed = len({x.dtype, weights[0].dtype, state[0].dtype}) > 1
+    refused = mixed and not torch.is_autocast_enabled(device)
+    if unit.pinned or type(unit) is not PTU or refused or torch.compiler.is_compiling():
+        backend = "reference"
+    run = {"reference": loop.unroll, "fused": fused.unroll}[backend]
+    return run(unit, weights, s, x, batch_sizes, state, reverse, report)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ptu_seq.nn.layer import layer_weights, run_layer
 from ptu_seq.nn.layout import Layout, Sequences
-from ptu_seq.nn.recurrence import State
+from ptu_seq.nn.loop import State
 
 HiddenState = Tensor | tuple[Tensor, ...]
 """A state as torch.nn has it, `h` of a GRU or `(h, c)` of an LSTM; a GRU's may also be `(h,)`."""

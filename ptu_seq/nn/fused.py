@@ -1,0 +1,185 @@
+r"""The step-level recurrence as one autograd function with a hand-derived backward pass.
+
+Autograd over the plain loop keeps a graph node for every operation of every step, and takes each
+weight's gradient as a sum of small products. Here the loops, forward and backward, hold only what
+depends on the step before: two products and a few operations in place. With :math:`a_i` the
+products of step `i` with a weight `W`, its gradient is one product over all steps after the loop,
+
+.. math::
+    \frac{\partial L}{\partial W} = \sum_i \frac{\partial L}{\partial a_i} x_i^\top
+
+and what multiplies a gradient inside the backward loop is taken for all steps before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import Function
+from torch.nn import functional as F
+
+from ptu_seq.nn import fused_unit
+from ptu_seq.nn.fused_cells import GRUTape, LSTMTape, add_product, slope_of_sigmoid
+from ptu_seq.nn.loop import Report, State
+from ptu_seq.nn.walk import Walk
+from ptu_seq.unit import PTU, PTUGates
+
+
+def unroll(
+    unit: PTU,
+    weights: Sequence[Tensor],
+    s: Tensor,
+    x: Tensor,
+    batch_sizes: Tensor | None,
+    state: State,
+    reverse: bool,
+    report: Report | None,
+) -> tuple[Tensor, State]:
+    """See :func:`ptu_seq.nn.recurrence.unroll`; the unit must not be pinned.
+
+    Raises:
+        RuntimeError: in a backward pass with `create_graph=True`.
+    """
+    tape = LSTMTape if len(state) == 2 else GRUTape
+    walk = Walk.of(x, batch_sizes, reverse)
+    leading, dtype = x.shape[:-1], state[0].dtype
+    s = unit.project(s).flatten(0, -2)
+    h, gates, *final = _Recurrence.apply(
+        *(unit, tape, walk, unit.draw(s.to(dtype)), s.to(dtype)),
+        *_factors(x.flatten(0, -2), *tape.weights(*weights)),
+        *_factors(s, unit.weight_source, unit.bias, unit.weight_target),
+        *state,
+    )
+    if report is not None:
+        fine_tune, update, _ = gates.unflatten(0, leading).chunk(3, dim=-1)
+        report(PTUGates(fine_tune, update))
+    return h.unflatten(0, leading), tuple(final)
+
+
+def _factors(x: Tensor, *weights: Tensor | None) -> list[Tensor | None]:
+    """The factors of products, which autocast wants in a type of its own."""
+    if not torch.is_autocast_enabled(x.device.type):
+        return [x, *weights]
+    dtype = torch.get_autocast_dtype(x.device.type)
+    return [
+        factor if factor is None or factor.dtype == torch.float64 else factor.to(dtype)
+        for factor in (x, *weights)
+    ]
+
+
+class _Recurrence(Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        unit: PTU,
+        cell: type[LSTMTape | GRUTape],
+        walk: Walk,
+        draw: Tensor | None,
+        s: Tensor,
+        x: Tensor,
+        weight_ih: Tensor,
+        weight_hh: Tensor,
+        bias: Tensor | None,
+        s_factor: Tensor,
+        weight_source: Tensor,
+        unit_bias: Tensor,
+        weight_target: Tensor,
+        *first: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Rows of gated states, rows of gates and candidate, and the final state."""
+        rows, size = s.shape
+        products = s.new_zeros(rows, 4 * size) if bias is None else bias.to(s.dtype).repeat(rows, 1)
+        add_product(cell.of_input(products), x, weight_ih)
+        tape = cell.begin(products)
+        gates = F.linear(s_factor, weight_source, unit_bias).to(s.dtype)
+        candidate = gates[:, 2 * size :]
+        candidate.copy_(unit.activate(candidate))
+        t, h = s.new_empty(2, rows, size)
+
+        blocks = zip(*map(walk.blocks, tape), strict=True)
+        states = [walk.blocks(part) for part in (h, *tape.memory)]
+        draws = [None] * len(walk.sizes) if draw is None else walk.blocks(draw)
+        each = zip(blocks, *map(walk.blocks, (gates, s, t, h)), draws, strict=True)
+        for step, (block, gates_i, s_i, t_i, h_i, draw_i) in enumerate(each):
+            before = (walk.before(step, *parts) for parts in zip(states, first, strict=True))
+            cell(*block).step(weight_hh, t_i, *before)
+            fused_unit.gate(unit, weight_target, gates_i, s_i, t_i, draw_i, h_i)
+
+        ctx.unit, ctx.cell, ctx.walk = unit, cell, walk
+        ctx.save_for_backward(
+            *(s, x, weight_ih, weight_hh, s_factor, weight_source, weight_target),
+            *(gates, t, h, *first, *tape),
+        )
+        ctx.set_materialize_grads(False)
+        return h, gates, *map(walk.final, (h, *tape.memory))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Those of all arguments of `forward` that need one."""
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                'The fused recurrence of level "step" can be differentiated once only; for a '
+                "gradient with create_graph=True, run the forward pass inside `with "
+                'ptu_seq.nn.recurrence_backend("reference")`.'
+            )
+        unit, cell, walk = ctx.unit, ctx.cell, ctx.walk
+        s, x, weight_ih, weight_hh, s_factor, weight_source, weight_target, gates, t, h, *rest = (
+            ctx.saved_tensors
+        )
+        tape = cell(*rest[-len(cell._fields) :])
+        first = rest[: -len(cell._fields)]
+        d_h, d_gates, *d_final = gradients
+
+        before = [
+            walk.all_before(part, start)
+            for part, start in zip((h, *tape.memory), first, strict=True)
+        ]
+        slopes = tape.slopes(*before)
+        d_unit = fused_unit.slopes(unit, gates, s, t)
+        reported = None if d_gates is None else walk.blocks(d_gates * slope_of_sigmoid(gates))
+        # The state's gradient: of a sequence that the walk back has yet to reach, its final one.
+        d_state = [
+            torch.zeros_like(part) if d is None else d.clone()
+            for part, d in zip(first, d_final, strict=True)
+        ]
+        d_h = torch.zeros_like(h) if d_h is None else d_h.clone()
+
+        size = h.shape[1]
+        d_of_unit, d_of_h, updates = map(
+            walk.blocks, (d_unit.unflatten(1, (3, size)), d_h, gates[:, size : 2 * size])
+        )
+        of_cell = [type(slopes)(*blocks) for blocks in zip(*map(walk.blocks, slopes), strict=True)]
+        for step in reversed(range(len(walk.sizes))):
+            d_h_i, d_unit_i = d_of_h[step], d_of_unit[step]
+            d_now = [d[: len(d_h_i)] for d in d_state]
+            d_h_i.add_(d_now[0])
+            d_unit_i.mul_(d_h_i.unsqueeze(1))
+            if reported is not None:
+                d_unit_i.add_(reported[step].view_as(d_unit_i))
+            d_t = torch.addcmul(d_h_i, d_h_i, updates[step], value=-1)
+            add_product(d_t, d_unit_i[:, :2].flatten(1), weight_target.t())
+            of_cell[step].back(weight_hh, d_t, *d_now)
+
+        d_cell = slopes.products.to(weight_hh.dtype)
+        d_unit = d_unit.to(weight_source.dtype)
+        fine_tune, update, _ = gates.chunk(3, dim=1)
+        wanted = (
+            lambda: d_h * update * (1 - fine_tune),
+            lambda: cell.of_input(d_cell) @ weight_ih,
+            lambda: cell.of_input(d_cell).t() @ x,
+            lambda: cell.of_state(d_cell).t() @ before[0].to(d_cell.dtype),
+            lambda: slopes.products.sum(0),
+            lambda: d_unit @ weight_source,
+            lambda: d_unit.t() @ s_factor,
+            lambda: d_unit.sum(0),
+            lambda: d_unit[:, : 2 * size].t() @ t.to(d_unit.dtype),
+        )
+        needed = ctx.needs_input_grad[4:]
+        return (
+            *[None] * 4,
+            *(gradient() if need else None for gradient, need in zip(wanted, needed, strict=False)),
+            *d_state,
+        )
