@@ -12,6 +12,7 @@ from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
 
 from ptu_seq.errors import UserError
 from ptu_seq.nn import GatedRNN
+from ptu_seq.nn.fused_rnn import FusedGRU, FusedLSTM
 from ptu_seq.unit import PTU
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -51,6 +52,10 @@ def quantize_int8(model: Model) -> Model:
         found = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes))
         raise UserError(f"--int8: the model's weights are {found}; accepted is float32.")
     copied = copy.deepcopy(model).cpu().eval()
+    for module in copied.modules():  # torch quantises classes of its own alone
+        if isinstance(module, FusedLSTM | FusedGRU):
+            rnn_class = nn.LSTM if isinstance(module, FusedLSTM) else nn.GRU
+            module.__class__ = rnn_class  # type: ignore[assignment]
     names = {name: per_channel_dynamic_qconfig for name in _layers(copied)}
     with warnings.catch_warnings():
         # It is to move to a package of its own, torchao, which needs a compiler for this.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ptu_seq.models.seq2seq_config import Seq2SeqConfig
-from ptu_seq.nn.recurrence import State
+from ptu_seq.nn.loop import State
 
 
 class Bridge(nn.Module):

@@ -25,7 +25,7 @@ from ptu_seq.models.seq2seq_config import Seq2SeqConfig
 from ptu_seq.models.seq2seq_layers import Layers, embed, gate, named, recur
 from ptu_seq.models.twins import DecoderTwin
 from ptu_seq.nn.gated import OnGates
-from ptu_seq.nn.recurrence import State
+from ptu_seq.nn.loop import State
 
 
 class Decoded(NamedTuple):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ptu_seq.models.attention import Memory
-from ptu_seq.nn.recurrence import State
+from ptu_seq.nn.loop import State
 
 
 class DecoderState(NamedTuple):

@@ -14,7 +14,7 @@ from ptu_seq.models.seq2seq_layers import Layers, embed, named, recur
 from ptu_seq.models.twins import EncoderTwin
 from ptu_seq.nn.gated import OnGates
 from ptu_seq.nn.layout import Sequences
-from ptu_seq.nn.recurrence import State
+from ptu_seq.nn.loop import State
 
 
 class Encoded(NamedTuple):

@@ -9,9 +9,11 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ptu_seq.models.seq2seq_config import PTUSeq2SeqConfig, Seq2SeqConfig, Seq2SeqSite
 from ptu_seq.nn import GatedEmbedding, GatedGRU, GatedLSTM, GatedRNN
+from ptu_seq.nn.fused_rnn import FusedGRU, FusedLSTM
 from ptu_seq.nn.gated import OnGates
 from ptu_seq.nn.layout import Sequences
-from ptu_seq.nn.recurrence import State
+from ptu_seq.nn.loop import State
+from ptu_seq.nn.packed import train_fused
 from ptu_seq.unit import PTU, PTUGates
 
 
@@ -28,7 +30,7 @@ class Layers:
 
     def recurrent(self, input_size: int, bidirectional: bool = False) -> nn.Module:
         """One recurrent layer; the output of two directions is as wide as that of one."""
-        rnn_class = nn.LSTM if self.config.rnn_type == "lstm" else nn.GRU
+        rnn_class = FusedLSTM if self.config.rnn_type == "lstm" else FusedGRU
         hidden_size = self.config.hidden_size // (2 if bidirectional else 1)
         return rnn_class(input_size, hidden_size, bidirectional=bidirectional)
 
@@ -60,7 +62,7 @@ class GatedLayers(Layers):
         """One recurrent layer, with a unit for each direction."""
         gated_class = GatedLSTM if self.config.rnn_type == "lstm" else GatedGRU
         directions = 2 if bidirectional else 1
-        return gated_class(
+        gated = gated_class(
             input_size,
             self.config.hidden_size // directions,
             bidirectional=bidirectional,
@@ -68,6 +70,8 @@ class GatedLayers(Layers):
             level=self.level,
             **self.options("encoder" if bidirectional else "decoder"),
         )
+        train_fused(gated.target)
+        return gated
 
     def unit(self, site: Seq2SeqSite) -> PTU | None:
         """The unit on a vector of `hidden_size` features."""

@@ -26,7 +26,7 @@ from ptu_seq.models.decoding_state import DecoderState, DecodingState
 from ptu_seq.models.seq2seq_config import SourceInput
 from ptu_seq.models.seq2seq_layers import recur
 from ptu_seq.nn.layout import Sequences
-from ptu_seq.nn.recurrence import State
+from ptu_seq.nn.loop import State
 
 if TYPE_CHECKING:
     from ptu_seq.models.decoder import Decoded, Decoder

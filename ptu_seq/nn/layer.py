@@ -15,6 +15,7 @@ from torch import _VF, Tensor, nn
 
 from ptu_seq.nn import recurrence
 from ptu_seq.nn.loop import State
+from ptu_seq.nn.packed import run_packed, runs_fused
 from ptu_seq.unit import PTU, PTUGates
 
 Report = Callable[[int, PTUGates], None]
@@ -31,7 +32,8 @@ def run_layer(
     """Runs one layer of a `torch.nn.LSTM` or `GRU` through torch's fused kernel.
 
     Layer after layer this gives what the whole module gives, to the bit, and besides the output of
-    every layer, which the module keeps to itself.
+    every layer, which the module keeps to itself. A network that is marked by
+    :func:`ptu_seq.nn.packed.train_fused` has another kernel for packed sequences in training.
 
     Args:
         rnn: tells the kind of network and its options.
@@ -43,6 +45,8 @@ def run_layer(
     Returns:
         The output and the final state.
     """
+    if batch_sizes is not None and runs_fused(rnn, x, batch_sizes):
+        return run_packed(weights, x, batch_sizes, state)
     flat = [weight for direction in weights for weight in direction]
     options = (rnn.bias, 1, 0.0, rnn.training, rnn.bidirectional)
     kernel: Any = _VF.lstm if len(state) == 2 else _VF.gru

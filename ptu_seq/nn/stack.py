@@ -46,6 +46,24 @@ def layer_outputs(
     return [layout.leave(output) for output in outputs], leave_state(layout, final)
 
 
+def run_rnn(rnn: nn.RNNBase, x: Sequences, hx: HiddenState | None) -> tuple[Sequences, State]:
+    """Runs a network of one layer as calling it would, but with its kernel for training.
+
+    Args:
+        rnn: the network; see :func:`ptu_seq.nn.packed.train_fused`.
+        x: its input, in any layout that it accepts.
+        hx: its first state; zeros if None.
+
+    Returns:
+        The output in the layout of `x`, and the final `(h_n,)` of a GRU or `(h_n, c_n)` of an LSTM.
+    """
+    layout = Layout.of(x, rnn.batch_first, type(rnn).__name__)
+    data = layout.enter(x, rnn.input_size, "input")
+    first = first_state(rnn, layout, data, hx)
+    output, final = run_layer(rnn, layer_weights(rnn, 0), data, layout.batch_sizes, first)
+    return layout.leave(output), leave_state(layout, final)
+
+
 def run_layers(
     rnn: nn.RNNBase, layout: Layout, data: Tensor, state: State
 ) -> tuple[list[Tensor], State]:
