@@ -13,7 +13,7 @@ and what multiplies a gradient inside the backward loop is taken for all steps b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +22,14 @@ from torch.autograd.function import Function
 from torch.nn import functional as F
 
 from ptu_seq.nn import fused_unit
-from ptu_seq.nn.fused_cells import GRUTape, LSTMTape, add_product, slope_of_sigmoid
+from ptu_seq.nn.fused_cells import (
+    GRUStep,
+    GRUTape,
+    LSTMStep,
+    LSTMTape,
+    add_product,
+    slope_of_sigmoid,
+)
 from ptu_seq.nn.loop import Report, State
 from ptu_seq.nn.walk import Walk
 from ptu_seq.unit import PTU, PTUGates
@@ -92,21 +99,22 @@ class _Recurrence(Function):
         """Rows of gated states, rows of gates and candidate, and the final state."""
         rows, size = s.shape
         products = s.new_zeros(rows, 4 * size) if bias is None else bias.to(s.dtype).repeat(rows, 1)
-        add_product(cell.of_input(products), x, weight_ih)
+        add_product(cell.of_input(products), x, weight_ih.t())
         tape = cell.begin(products)
         gates = F.linear(s_factor, weight_source, unit_bias).to(s.dtype)
         candidate = gates[:, 2 * size :]
         candidate.copy_(unit.activate(candidate))
         t, h = s.new_empty(2, rows, size)
 
-        blocks = zip(*map(walk.blocks, tape), strict=True)
         states = [walk.blocks(part) for part in (h, *tape.memory)]
         draws = [None] * len(walk.sizes) if draw is None else walk.blocks(draw)
-        each = zip(blocks, *map(walk.blocks, (gates, s, t, h)), draws, strict=True)
-        for step, (block, gates_i, s_i, t_i, h_i, draw_i) in enumerate(each):
+        by_step: Iterator[LSTMStep | GRUStep] = tape.steps(walk)
+        each = zip(by_step, fused_unit.steps(walk, gates, s, t, h), draws, strict=True)
+        by_cell, by_unit = weight_hh.t(), weight_target.t()
+        for step, (of_cell, of_unit, draw_i) in enumerate(each):
             before = (walk.before(step, *parts) for parts in zip(states, first, strict=True))
-            cell(*block).step(weight_hh, t_i, *before)
-            fused_unit.gate(unit, weight_target, gates_i, s_i, t_i, draw_i, h_i)
+            of_cell.run(by_cell, of_unit.t, *before)
+            of_unit.run(unit, by_unit, draw_i)
 
         ctx.unit, ctx.cell, ctx.walk = unit, cell, walk
         ctx.save_for_backward(
@@ -139,7 +147,9 @@ class _Recurrence(Function):
         ]
         slopes = tape.slopes(*before)
         d_unit = fused_unit.slopes(unit, gates, s, t)
-        reported = None if d_gates is None else walk.blocks(d_gates * slope_of_sigmoid(gates))
+        reported = None
+        if d_gates is not None:
+            reported = (d_gates * slope_of_sigmoid(gates))[:, : 2 * h.shape[1]]
         # The state's gradient: of a sequence that the walk back has yet to reach, its final one.
         d_state = [
             torch.zeros_like(part) if d is None else d.clone()
@@ -148,20 +158,23 @@ class _Recurrence(Function):
         d_h = torch.zeros_like(h) if d_h is None else d_h.clone()
 
         size = h.shape[1]
-        d_of_unit, d_of_h, updates = map(
-            walk.blocks, (d_unit.unflatten(1, (3, size)), d_h, gates[:, size : 2 * size])
+        by_gate = d_unit.unflatten(1, (3, size))
+        each = zip(
+            slopes.steps(walk),
+            *map(walk.blocks, (d_h, d_h.unsqueeze(1), gates[:, size : 2 * size])),
+            *map(walk.blocks, (by_gate, d_unit[:, : 2 * size])),
+            [None] * len(walk.sizes) if reported is None else walk.blocks(reported),
+            strict=True,
         )
-        of_cell = [type(slopes)(*blocks) for blocks in zip(*map(walk.blocks, slopes), strict=True)]
-        for step in reversed(range(len(walk.sizes))):
-            d_h_i, d_unit_i = d_of_h[step], d_of_unit[step]
-            d_now = [d[: len(d_h_i)] for d in d_state]
+        for of_cell, d_h_i, d_each, update, by_gate_i, d_gates_i, reported_i in reversed([*each]):
+            d_now = [d if len(d) == len(d_h_i) else d[: len(d_h_i)] for d in d_state]
             d_h_i.add_(d_now[0])
-            d_unit_i.mul_(d_h_i.unsqueeze(1))
-            if reported is not None:
-                d_unit_i.add_(reported[step].view_as(d_unit_i))
-            d_t = torch.addcmul(d_h_i, d_h_i, updates[step], value=-1)
-            add_product(d_t, d_unit_i[:, :2].flatten(1), weight_target.t())
-            of_cell[step].back(weight_hh, d_t, *d_now)
+            by_gate_i.mul_(d_each)
+            if reported_i is not None:
+                d_gates_i.add_(reported_i)
+            d_t = torch.addcmul(d_h_i, d_h_i, update, value=-1)
+            add_product(d_t, d_gates_i, weight_target)
+            of_cell.run(weight_hh, d_t, *d_now)
 
         d_cell = slopes.products.to(weight_hh.dtype)
         d_unit = d_unit.to(weight_source.dtype)

@@ -1,42 +1,53 @@
 """The arithmetic of a unit inside the fused recurrence, both ways.
 
-As in :mod:`ptu_seq.nn.fused_cells`, what depends on no gradient is taken for all rows at once.
-`products` holds both gates and the candidate, side by side: at first what they are activations of.
+As in :mod:`ptu_seq.nn.fused_cells`, what depends on no gradient is taken for all rows at once. Both
+gates and the candidate lie side by side in one buffer, at first what they are activations of.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ptu_seq.nn.fused_cells import add_product, slope_of_sigmoid, slope_of_tanh
+from ptu_seq.nn.walk import Walk
 from ptu_seq.unit import PTU
 
 
-def gate(
-    unit: PTU,
-    weight_target: Tensor,
-    products: Tensor,
-    s: Tensor,
-    t: Tensor,
-    draw: Tensor | None,
-    h: Tensor,
-) -> None:
-    """Fills `h` with one step's gated state, and `products` with the gates, as `unit.mix` would."""
-    size = t.shape[1]
-    gates = products[:, : 2 * size]
-    add_product(gates, t, weight_target)
-    fine_tune, update = gates.sigmoid_().chunk(2, dim=1)
-    if draw is not None:
-        update.copy_(unit.drop(update, draw))
-    retuned = torch.lerp(s, products[:, 2 * size :], fine_tune)
-    torch.lerp(t, retuned, update, out=h)
+class UnitStep(NamedTuple):
+    """A step's block of gates, candidate, source, target and gated state."""
+
+    gates: Tensor
+    fine_tune: Tensor
+    update: Tensor
+    candidate: Tensor
+    s: Tensor
+    t: Tensor
+    h: Tensor
+
+    def run(self, unit: PTU, weight_target: Tensor, draw: Tensor | None) -> None:
+        """Fills `h` and the gates, from the target in `t`, as :meth:`ptu_seq.PTU.mix` would."""
+        add_product(self.gates, self.t, weight_target)
+        self.gates.sigmoid_()
+        if draw is not None:
+            self.update.copy_(unit.drop(self.update, draw))
+        retuned = torch.lerp(self.s, self.candidate, self.fine_tune)
+        torch.lerp(self.t, retuned, self.update, out=self.h)
 
 
-def slopes(unit: PTU, products: Tensor, s: Tensor, t: Tensor) -> Tensor:
+def steps(walk: Walk, gates: Tensor, s: Tensor, t: Tensor, h: Tensor) -> Iterator[UnitStep]:
+    """The blocks, in the order walked; `gates` holds the candidate as well."""
+    parts = (gates[:, : 2 * s.shape[1]], *gates.chunk(3, dim=1), s, t, h)
+    return map(UnitStep, *map(walk.blocks, parts))
+
+
+def slopes(unit: PTU, gates: Tensor, s: Tensor, t: Tensor) -> Tensor:
     """The derivatives of the gated state by what gates and candidate are activations of."""
-    fine_tune, update, candidate = products.chunk(3, dim=1)
-    result = torch.empty_like(products)
+    fine_tune, update, candidate = gates.chunk(3, dim=1)
+    result = torch.empty_like(gates)
     by_fine_tune, by_update, by_candidate = result.chunk(3, dim=1)
     # A gate that is forced to 0 or 1 has no slope, and that is what its value gives.
     slope_of_sigmoid(fine_tune, out=by_fine_tune).mul_(candidate - s).mul_(update)

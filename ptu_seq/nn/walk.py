@@ -52,7 +52,9 @@ class Walk(NamedTuple):
         if step == 0:
             return first[:batch]
         last = blocks[step - 1]
-        if len(last) >= batch:
+        if len(last) == batch:
+            return last
+        if len(last) > batch:
             return last[:batch]
         return torch.cat([last, first[len(last) : batch]])
 
