@@ -9,14 +9,14 @@ not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import Function
 
-from ptu_seq.nn.fused_cells import GRUTape, LSTMTape, add_product
+from ptu_seq.nn.fused_cells import GRUStep, GRUTape, LSTMStep, LSTMTape, add_product
 from ptu_seq.nn.loop import State
 from ptu_seq.nn.walk import Walk
 
@@ -97,14 +97,15 @@ class _Recurrence(Function):
         """Rows of hidden states, and the final state."""
         rows, size = len(x), weight_hh.shape[1]
         products = x.new_zeros(rows, 4 * size) if bias is None else bias.repeat(rows, 1)
-        add_product(cell.of_input(products), x, weight_ih)
+        add_product(cell.of_input(products), x, weight_ih.t())
         tape = cell.begin(products)
         h = x.new_empty(rows, size)
-        blocks = zip(*map(walk.blocks, tape), strict=True)
         states = [walk.blocks(part) for part in (h, *tape.memory)]
-        for step, (block, h_i) in enumerate(zip(blocks, states[0], strict=True)):
+        by_step: Iterator[LSTMStep | GRUStep] = tape.steps(walk)
+        by_cell = weight_hh.t()
+        for step, (of_cell, h_i) in enumerate(zip(by_step, states[0], strict=True)):
             before = (walk.before(step, *parts) for parts in zip(states, first, strict=True))
-            cell(*block).step(weight_hh, h_i, *before)
+            of_cell.run(by_cell, h_i, *before)
         ctx.cell, ctx.walk = cell, walk
         ctx.save_for_backward(x, weight_ih, weight_hh, h, *first, *tape)
         ctx.set_materialize_grads(False)
@@ -133,11 +134,10 @@ class _Recurrence(Function):
             for part, d in zip(first, d_final, strict=True)
         ]
         d_h = torch.zeros_like(h) if d_h is None else d_h.clone()
-        d_of_h = walk.blocks(d_h)
-        of_cell = [type(slopes)(*blocks) for blocks in zip(*map(walk.blocks, slopes), strict=True)]
-        for step in reversed(range(len(walk.sizes))):
-            d_now = [d[: len(d_of_h[step])] for d in d_state]
-            of_cell[step].back(weight_hh, d_of_h[step].add_(d_now[0]), *d_now)
+        each = zip(slopes.steps(walk), walk.blocks(d_h), strict=True)
+        for of_cell, d_h_i in reversed([*each]):
+            d_now = [d if len(d) == len(d_h_i) else d[: len(d_h_i)] for d in d_state]
+            of_cell.run(weight_hh, d_h_i.add_(d_now[0]), *d_now)
         d_cell = slopes.products
         wanted = (
             lambda: cell.of_input(d_cell) @ weight_ih,
