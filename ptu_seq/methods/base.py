@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.trainer_callback import TrainerCallback
 
+from ptu_seq.activation_table import Lender
 from ptu_seq.methods.objective import Objective
 from ptu_seq.methods.readers import ReadDomains
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
@@ -72,6 +73,10 @@ class Method(ABC, Generic[Source, ToldTask]):
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
         """What the optimiser trains, and at which learning rates."""
         return split_by_rate(model, [], setting["learning_rate"])
+
+    def lender(self, model: PreTrainedModel) -> Lender | None:
+        """What of a model is frozen throughout training, if that can be computed beforehand."""
+        return None
 
     def callbacks(self, model: PreTrainedModel, setting: Setting) -> list[TrainerCallback]:
         """What takes part in training beside the optimiser; made before training begins."""

@@ -117,7 +117,8 @@ class SourceAnswers(Objective):
         features = self.last.take()
         self.source.to(logits.device)
         with torch.no_grad():
-            shown = {name: tensor for name, tensor in inputs.items() if name != "labels"}
+            own = ("labels", "source_hidden", "source_pooled")  # read by the learning model alone
+            shown = {name: tensor for name, tensor in inputs.items() if name not in own}
             answers = self.source(**shown).logits.float()
         if self.positions is None:
             logits = self.second_classifier.to(features.device)(features)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from transformers import PreTrainedModel
+
 from ptu_seq.methods.base import Setting, Task, TransferMethod, copy_source, freeze, plain_network
 from ptu_seq.models import RNNForSequenceClassification
+from ptu_seq.models.lending import LendsPooled
 
 
 class Frozen(TransferMethod):
@@ -27,3 +30,8 @@ class Frozen(TransferMethod):
         for part in (network.embedding, network.rnn, network.pooling):
             freeze(part)
         return network
+
+    def lender(self, model: PreTrainedModel) -> LendsPooled:
+        """All below the classifier."""
+        assert isinstance(model, RNNForSequenceClassification)
+        return LendsPooled(model)

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from ptu_seq.methods.base import Setting, Task, TransferMethod, split_by_rate
 from ptu_seq.models import PTUForSequenceClassification, RNNForSequenceClassification
+from ptu_seq.models.lending import LendsHidden
 
 #: Update gates that begin half open at the token vectors and almost shut elsewhere.
 ALMOST_SHUT: Setting = {
@@ -77,6 +78,11 @@ class PTUTransfer(TransferMethod):
                 "branch_loss": setting["branch_loss"],
             },
         )
+
+    def lender(self, model: PreTrainedModel) -> LendsHidden:
+        """The source."""
+        assert isinstance(model, PTUForSequenceClassification)
+        return LendsHidden(model.source.network)
 
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
         """Units, their biases, both classifiers and the target network, each at its own rate."""

@@ -80,6 +80,7 @@ class RNNForSequenceClassification(SafetensorsModel):
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        source_pooled: Tensor | None = None,
     ) -> SequenceClassifierOutput:
         """Logits, and the loss if there are labels.
 
@@ -90,11 +91,17 @@ class RNNForSequenceClassification(SafetensorsModel):
             labels: the right classes.
             num_items_in_batch: examples in all of an optimisation step, which Trainer gives when it
                 accumulates gradients; the loss is the sum over examples divided by it.
+            source_pooled: what the classifier reads of these examples, `(batch, pooled_size)`, as
+                :class:`~ptu_seq.models.lending.LendsPooled` lends it; nothing below is run then.
         """
-        batch = read_batch(self.config, input_ids, attention_mask, token_type_ids)
-        x = self.embedding_dropout(self.embedding(batch.ids))
-        output, _ = self.rnn(enter_rnn(x, batch, self.config))
-        logits = self.classifier(self.hidden_dropout(self._pool(output, batch)))
+        if source_pooled is None:
+            batch = read_batch(self.config, input_ids, attention_mask, token_type_ids)
+            x = self.embedding_dropout(self.embedding(batch.ids))
+            output, _ = self.rnn(enter_rnn(x, batch, self.config))
+            pooled = self._pool(output, batch)
+        else:
+            pooled = source_pooled.to(self.dtype)
+        logits = self.classifier(self.hidden_dropout(pooled))
         loss = classification_loss(self, logits, labels, num_items_in_batch)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 

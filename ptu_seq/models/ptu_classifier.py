@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ptu_seq.errors import closest
-from ptu_seq.models.classifier import RNNForSequenceClassification
+from ptu_seq.models.classifier import Activations, RNNForSequenceClassification
 from ptu_seq.models.config import PTUConfig
 from ptu_seq.models.encoding import (
     Batch,
@@ -24,6 +24,7 @@ from ptu_seq.models.encoding import (
     rnn_options,
 )
 from ptu_seq.models.labels import copy_classifier
+from ptu_seq.models.lending import recall
 from ptu_seq.models.with_source import ModelWithSource, describe_source
 from ptu_seq.nn import GatedEmbedding, GatedGRU, GatedLSTM
 from ptu_seq.nn.gated import OnGates, at_tokens
@@ -154,10 +155,27 @@ class PTUForSequenceClassification(ModelWithSource[RNNForSequenceClassification]
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        source_hidden: Tensor | None = None,
+        source_pooled: Tensor | None = None,
     ) -> SequenceClassifierOutput:
-        """Logits, and the loss if there are labels: see :class:`RNNForSequenceClassification`."""
+        """Logits, and the loss if there are labels: see :class:`RNNForSequenceClassification`.
+
+        Args:
+            input_ids: tokens.
+            attention_mask: 1 at tokens, 0 at padding.
+            token_type_ids: 0 at the premise, 1 at the hypothesis; read for pairs alone.
+            labels: the right classes.
+            num_items_in_batch: examples in all of an optimisation step, see there.
+            source_hidden: the source's hidden states, which is not run then: what
+                :class:`~ptu_seq.models.lending.LendsHidden` lends of these, filled up with 0.
+            source_pooled: its pooled vectors, likewise.
+
+        Raises:
+            ValueError: if one of the last two is given without the other or has another shape.
+        """
         batch = read_batch(self.target_config, input_ids, attention_mask, token_type_ids)
-        logits, s, t = self._logits(batch)
+        source = self._source_activations(batch, source_hidden, source_pooled)
+        logits, s, t = self._logits(batch, source)
         if labels is None:
             return SequenceClassifierOutput(logits=logits)
         loss = partial(
@@ -172,11 +190,20 @@ class PTUForSequenceClassification(ModelWithSource[RNNForSequenceClassification]
             total = total + self.config.branch_loss * branches
         return SequenceClassifierOutput(loss=total, logits=logits)
 
+    def _source_activations(
+        self, batch: Batch, hidden: Tensor | None, pooled: Tensor | None
+    ) -> Activations:
+        """The source's activations: those that are given, else it is run."""
+        if hidden is None and pooled is None:
+            return self.source.network.activations(batch)
+        if hidden is None or pooled is None:
+            raise ValueError("source_hidden and source_pooled are given together, or neither.")
+        return recall(self.source.network, batch, hidden, pooled)
+
     def _logits(
-        self, batch: Batch, on_gates: OnGates | None = None
+        self, batch: Batch, source: Activations, on_gates: OnGates | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The gated logits, the source's and the target's."""
-        source = self.source.network.activations(batch)
         x = self.embedding(batch.ids, source.embedding, on_gates=on_gates)
         x = enter_rnn(self.embedding_dropout(x), batch, self.target_config)
         output, _ = self.rnn.unroll(x, None, source.hidden, on_gates=on_gates)
@@ -208,7 +235,8 @@ class PTUForSequenceClassification(ModelWithSource[RNNForSequenceClassification]
             token_type_ids: 0 at the premise, 1 at the hypothesis; read for pairs alone.
         """
         batch = read_batch(self.target_config, input_ids, attention_mask, token_type_ids)
-        self._logits(batch, at_tokens(on_gates, batch.mask))
+        source = self.source.network.activations(batch)
+        self._logits(batch, source, at_tokens(on_gates, batch.mask))
 
     def units(self) -> Iterator[tuple[str, PTU]]:
         """Every unit, with the site it sits at."""

@@ -7,6 +7,7 @@ from typing import Any
 from transformers import PreTrainedModel
 from transformers.trainer_callback import TrainerCallback
 
+from ptu_seq.activation_table import Lender
 from ptu_seq.methods.alignment.base import Alignment
 from ptu_seq.methods.base import Method, Setting
 from ptu_seq.methods.objective import Objective
@@ -40,6 +41,10 @@ class Companion(Method[Any, Any]):
     def parameter_groups(self, model: PreTrainedModel, setting: Setting) -> list[dict[str, Any]]:
         """Those of the other method."""
         return self.method.parameter_groups(model, setting)
+
+    def lender(self, model: PreTrainedModel) -> Lender | None:
+        """That of the other method."""
+        return self.method.lender(model)
 
     def callbacks(self, model: PreTrainedModel, setting: Setting) -> list[TrainerCallback]:
         """Those of the other method."""
