@@ -8,7 +8,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
+import datasets
+import torch
+from torch.utils.data import Dataset
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -17,7 +19,8 @@ from transformers import (
     set_seed,
 )
 
-from ptu_seq.batches import Examples, pad
+from ptu_seq.activation_table import Lender, WithActivations
+from ptu_seq.batches import Examples, Row, pad
 from ptu_seq.data import ClassificationDataset, encode, low_resource_subset, some_rows
 from ptu_seq.evaluation import accuracy
 from ptu_seq.gate_statistics import GateStatistics
@@ -26,6 +29,7 @@ from ptu_seq.methods import Method, Task, get_method
 from ptu_seq.methods.domains import DOMAIN_EXAMPLES, Domains
 from ptu_seq.methods.readers import ClassifierReader, DomainReader
 from ptu_seq.models import PTUEncoderForSequenceClassification, PTUForSequenceClassification
+from ptu_seq.source_cache import SourceCache
 from ptu_seq.training import (
     EVALUATION_BATCH,
     TrainingOptions,
@@ -56,6 +60,7 @@ class ClassificationJobs:
         logs_dir: where trackers write, a folder a run.
         find: knows the methods by their names.
         test_examples: how many of each test set are scored, drawn at random; 0: all.
+        source_cache: keeps what networks that never learn make of training and validation examples.
     """
 
     source_dir: Path
@@ -68,6 +73,7 @@ class ClassificationJobs:
     logs_dir: Path
     find: Callable[[str], Method[Any, Any]] = get_method
     test_examples: int = 0
+    source_cache: SourceCache = SourceCache(limit=2**30)
 
     @cached_property
     def source(self) -> PreTrainedModel:
@@ -96,12 +102,13 @@ class ClassificationJobs:
         task = Task(dict(enumerate(dataset.label_names)), self.unit_options)
         set_seed(job.seed)
         model = method.build(self.source, task, job.setting)
+        lender = method.lender(model)
         trained = train(
             model,
             method.parameter_groups(model, job.setting),
             self.tokenizer,
-            _examples(subset.train),
-            _examples(subset.validation),
+            self._with_activations(lender, _examples(subset.train)),
+            self._with_activations(lender, _examples(subset.validation)),
             self.training,
             folder=self.logs_dir / job.file_name,
             seed=job.seed,
@@ -134,6 +141,14 @@ class ClassificationJobs:
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         return replace(outcome, gates=self._gates(model, test), model_dir=str(folder))
+
+    def _with_activations(self, lender: Lender | None, examples: Examples) -> Dataset[Row]:
+        """Examples, and beside them what a frozen network makes of each, where that is kept."""
+        if lender is None:
+            return examples
+        lender.network.to("cuda" if torch.cuda.is_available() else "cpu")  # where it trains
+        table = self.source_cache.table(lender, examples.rows)
+        return examples if table is None else WithActivations(examples, table)
 
     def _domains(self, job: Job, model: PreTrainedModel) -> DomainReader:
         """Reads both tasks with a model, for methods that learn from more than labels."""
@@ -185,5 +200,5 @@ class ClassificationJobs:
         return statistics.as_records()
 
 
-def _examples(split: Dataset) -> Examples:
+def _examples(split: datasets.Dataset) -> Examples:
     return Examples(split.rename_column("label", "labels"))

@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.trainer_callback import TrainerCallback
 
-from ptu_seq.batches import Examples, pad
+from ptu_seq.batches import Examples, Row, pad
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
 from ptu_seq.methods.objective import Objective
@@ -120,8 +120,8 @@ def train(
     model: PreTrainedModel,
     parameter_groups: Sequence[Mapping[str, Any]],
     tokenizer: PreTrainedTokenizerBase,
-    training: Examples,
-    validation: Examples,
+    training: Dataset[Row],
+    validation: Dataset[Row],
     options: TrainingOptions,
     *,
     folder: Path,

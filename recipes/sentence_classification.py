@@ -30,6 +30,7 @@ from ptu_seq.models import PTUConfig
 from ptu_seq.ranges import Checked, Range
 from ptu_seq.report import format_table, read_results, write_figures, write_report, write_summary
 from ptu_seq.runner import JobRunner, default_workers
+from ptu_seq.source_cache import SourceCacheArguments
 from ptu_seq.study import Study
 from ptu_seq.training import TrainingOptions
 from ptu_seq.transfer_data import load_transfer_data, short_name
@@ -197,12 +198,16 @@ class SourceArguments(Checked):
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the study and writes what came of it."""
     arguments = parse_recipe(
-        [StudyArguments, NetworkArguments, UnitArguments, SourceArguments, TrainingOptions],
+        [
+            *(StudyArguments, NetworkArguments, UnitArguments, SourceArguments, TrainingOptions),
+            SourceCacheArguments,
+        ],
         description=__doc__ or "",
         presets=Path(__file__).parent / "configs" / RECIPE,
         argv=argv,
     )
-    wanted, network, units, source_arguments, training = arguments
+    wanted, network, units, source_arguments, training, kept = arguments
+    dtype = kept.source_cache_dtype
     sizes = list(dict.fromkeys(parse_size(size) for size in wanted.sizes))
     find = get_encoder_method if wanted.source_model else get_method
     methods = {name: find(name) for name in wanted.methods}
@@ -221,6 +226,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             }
         ),
         "training": {k: v for k, v in asdict(training).items() if k != "report_to"},
+        # Nor does it matter where activations are kept: only rounding them changes numbers.
+        **(
+            {"source_cache_dtype": dtype} if (dtype := kept.source_cache_dtype) != "float32" else {}
+        ),
         **({"test_examples": wanted.test_examples} if wanted.test_examples else {}),
     }
     source_name = short_name(wanted.source_model or wanted.source_dataset)
@@ -262,6 +271,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             logs_dir=logs_dir,
             find=find,
             test_examples=wanted.test_examples,
+            source_cache=kept.cache(),
         )
         cells = [Cell(t, size, m) for t in data.targets for size in sizes for m in methods]
         depth = 1 + network.num_hidden_layers

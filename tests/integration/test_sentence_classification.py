@@ -265,3 +265,20 @@ def test_companions_stand_in_the_table_beside_the_others(data: Path, tmp_path: P
     assert "ptu+ddc" in (tmp_path / "out" / "summary.md").read_text("utf-8")
     tried = read_lines(tmp_path / "out" / "tuning.jsonl")
     assert {t["setting"].get("alignment") for t in tried if t["method"] == "dann"} == {0.25}
+
+
+def test_where_activations_are_kept_changes_no_number(first: Path, data: Path, finished: Path):
+    for name in ("results.jsonl", "tuning.jsonl"):
+        (finished / name).unlink()
+    shutil.rmtree(finished / "predictions")
+    kept = finished / "kept"
+    words = ["--methods", "frozen", "ptu", "--source_cache=disk", f"--source_cache_dir={kept}"]
+    run(data, finished, *words)
+    # Training and validation examples, of tuning and of the run, for each of the methods.
+    assert len(list(kept.glob("*.safetensors"))) == 8
+    expected = [line for line in results(first) if line["method"] in ("frozen", "ptu")]
+    for line, other in zip(results(finished), expected, strict=True):
+        for name in ("run_id", "score", "validation_score", "steps", "config_hash", "setting"):
+            assert line[name] == other[name]
+        path = Path("predictions", f"{line['run_id']}.json")
+        assert read_json(finished / path) == read_json(first / path)
