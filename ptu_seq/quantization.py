@@ -7,7 +7,8 @@ import warnings
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.ao.nn.quantized.dynamic import Linear as Int8Linear
 from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
 
 from ptu_seq.errors import UserError
@@ -25,8 +26,8 @@ def quantize_int8(model: Model) -> Model:
     """A copy of an encoder-decoder whose products are of 8-bit integers, for inference on a CPU.
 
     Weights are rounded once, to 255 steps an output feature (of a recurrent layer: a matrix);
-    activations at every call, to the range that they have there. Linear layers and recurrent layers
-    are quantised; token vectors, units and the child's recurrent layers beside them stay as they
+    activations at every call, to the range that they have there. Linear layers, recurrent layers
+    and units are quantised; token vectors and a child's recurrent layers between units stay as they
     are. The copy can neither learn nor be saved.
 
     Args:
@@ -56,15 +57,67 @@ def quantize_int8(model: Model) -> Model:
         if isinstance(module, FusedLSTM | FusedGRU):
             rnn_class = nn.LSTM if isinstance(module, FusedLSTM) else nn.GRU
             module.__class__ = rnn_class  # type: ignore[assignment]
-    names = {name: per_channel_dynamic_qconfig for name in _layers(copied)}
     with warnings.catch_warnings():
         # It is to move to a package of its own, torchao, which needs a compiler for this.
         warnings.simplefilter("ignore")
+        for name, unit in [*copied.named_modules()]:
+            if type(unit) is PTU and not _steps(copied, name):
+                copied.set_submodule(name, Int8PTU(unit))
+        names = {name: per_channel_dynamic_qconfig for name in _layers(copied)}
         return quantize_dynamic(copied, names, inplace=True)
 
 
+class Int8PTU(PTU):
+    """A trained unit whose products are of 8-bit integers.
+
+    Args:
+        unit: the unit; its projection is shared and quantised in place.
+    """
+
+    def __init__(self, unit: PTU) -> None:
+        nn.Module.__init__(self)
+        self.source_size, self.target_size = unit.source_size, unit.target_size
+        self.candidate, self.gate_dropout, self.pinned = unit.candidate, 0.0, unit.pinned
+        project = unit.projection
+        self.projection = _int8(project) if isinstance(project, nn.Linear) else project
+        self.of_source = _int8(_linear(unit.weight_source, unit.bias))
+        self.of_target = _int8(_linear(unit.weight_target, None))
+
+    def project(self, s: Tensor) -> Tensor:
+        """See :meth:`ptu_seq.PTU.project`."""
+        return self.projection(s)
+
+    def source_products(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`ptu_seq.PTU.source_products`."""
+        s = self.project(s)
+        return s, self.of_source(s)
+
+    def gate_logits(self, source_gates: Tensor, t: Tensor) -> Tensor:
+        """See :meth:`ptu_seq.PTU.gate_logits`."""
+        return source_gates + self.of_target(t)
+
+
+def _linear(weight: nn.Parameter, bias: nn.Parameter | None) -> nn.Linear:
+    outputs, inputs = weight.shape
+    linear = nn.Linear(inputs, outputs, bias=bias is not None)
+    linear.weight, linear.bias = weight, bias  # type: ignore[assignment]
+    return linear
+
+
+def _int8(linear: nn.Linear) -> nn.Module:
+    linear.qconfig = per_channel_dynamic_qconfig  # type: ignore[assignment]
+    return Int8Linear.from_float(linear)
+
+
+def _steps(model: nn.Module, name: str) -> bool:
+    """Whether a unit is inside a recurrence, which reads its weights itself."""
+    parts = name.split(".")
+    above = (model.get_submodule(".".join(parts[:i])) for i in range(len(parts)))
+    return any(isinstance(module, GatedRNN) and module.level == "step" for module in above)
+
+
 def _layers(model: nn.Module) -> list[str]:
-    """Names of the layers that are called as modules; units read their layers' weights."""
+    """Names of the layers that are called as modules; units are quantised by themselves."""
     whole = [
         name + "." for name, module in model.named_modules() if isinstance(module, PTU | GatedRNN)
     ]

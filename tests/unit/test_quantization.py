@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import sys
 
@@ -16,6 +17,7 @@ from ptu_seq.models import (
     RNNForConditionalGeneration,
     Seq2SeqConfig,
 )
+from ptu_seq.nn import GatedRNN
 from ptu_seq.quantization import quantize_int8
 from ptu_seq.source import content_hash
 from ptu_seq.translation.inference import Translator, translate
@@ -55,7 +57,24 @@ def test_numbers_are_nearly_those_of_the_model_which_stays_as_it_is(level, paren
     assert type(quantized) is type(model)
     assert not any(isinstance(m, nn.Linear) for m in quantized.decoder.bridge.modules())
     units = [m for m in quantized.modules() if isinstance(m, PTU)]
-    assert all(isinstance(m.projection, nn.Linear | nn.Identity) for m in units)
+    plain = [m for m in units if type(m) is PTU]
+    # Inside a recurrence units stay as they are.
+    assert (len(units), len(plain)) == {"plain": (0, 0), "layer": (8, 0), "step": (8, 4)}[level]
+    gated = [m for m in quantized.modules() if isinstance(m, GatedRNN)]
+    assert all(isinstance(m.target, nn.LSTM | nn.GRU) for m in gated)
+    assert all(isinstance(m.projection, nn.Linear | nn.Identity) for m in plain)
+
+
+def test_pinned_units_stay_so(parent):
+    model = PTUForConditionalGeneration.from_source(parent, init="random").eval().pin("target")
+    other = copy.deepcopy(model)
+    for _, unit in other.units():
+        nn.init.normal_(unit.weight_target)
+    batch = {"input_ids": torch.randint(4, 40, (5, 7)), "labels": torch.randint(4, 40, (5, 6))}
+    ours, others = quantize_int8(model), quantize_int8(other)
+    with torch.inference_mode():
+        assert torch.equal(ours(**batch).logits, others(**batch).logits)
+        assert not torch.equal(ours.unpin()(**batch).logits, others.unpin()(**batch).logits)
 
 
 def test_beams_run_and_write_nearly_the_same(parent):
