@@ -53,7 +53,8 @@ class SourceCache:
     In memory or in a file the activations are the same, to the bit.
 
     Args:
-        limit: bytes, of all files together. What needs more is not computed beforehand at all.
+        limit: bytes, of all files together (processes that write at once may go beyond it for a
+            while). What needs more by itself is not computed beforehand at all.
         folder: where the files are; None keeps each set in memory, for one run.
         dtype: what the activations are kept in; half precision takes half the room, and rounds.
 

@@ -40,7 +40,7 @@ from ptu_seq.trainer_setup import (
     run,
 )
 
-EVALUATION_BATCH = 256
+EVALUATION_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def fit(
 
 
 class _TrainerWithObjectives(Trainer):
-    """Adds, in training, further losses to the model's own."""
+    """Adds, in training, further losses to the model's own; evaluates in order of length."""
 
     def __init__(self, objectives: Objectives, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -257,14 +257,25 @@ class _TrainerWithObjectives(Trainer):
             loss = loss + self.objectives.loss(inputs, outputs.logits, self.state) / parts
         return (loss, outputs) if return_outputs else loss
 
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        # Trainer's own sorts a few hundred examples within batches alone, which are mostly padding.
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_eval_sampler(eval_dataset)
+        return by_length(eval_dataset)
+
+
+def by_length(examples: Any) -> list[int]:
+    """Positions of examples, the shortest first: like lengths together hold little padding."""
+    lengths = [len(examples[i]["input_ids"]) for i in range(len(examples))]
+    return sorted(range(len(lengths)), key=lengths.__getitem__)
+
 
 @torch.inference_mode()
 def predict(model: nn.Module, tokenizer: PreTrainedTokenizerBase, examples: Examples) -> list[int]:
     """The most probable class of every example, in their order."""
     model.eval()
     device = next(model.parameters()).device
-    # Of like length together, so that batches hold little padding.
-    order = sorted(range(len(examples)), key=lambda i: len(examples[i]["input_ids"]))
+    order = by_length(examples)
     predictions = torch.empty(len(examples), dtype=torch.long)
     for start in range(0, len(order), EVALUATION_BATCH):
         rows = order[start : start + EVALUATION_BATCH]

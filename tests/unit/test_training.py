@@ -194,14 +194,16 @@ def test_gradients_are_clipped(fit, steps, limit, clipped):
     assert all((norm < 1.001e-3) == clipped for norm in steps.norms)
 
 
-def batches(fit: Fit, monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> list[Tensor]:
-    """The inputs of every training step."""
+def batches(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, *, training: bool = True, **arguments: Any
+) -> list[Tensor]:
+    """The inputs of every training step, or of every evaluation's."""
     seen = []
     forward = RNNForSequenceClassification.forward
 
     @functools.wraps(forward)
     def spy(self: RNNForSequenceClassification, input_ids: Tensor, **kwargs: Any) -> Any:
-        if self.training:
+        if self.training is training:
             seen.append(input_ids)
         return forward(self, input_ids, **kwargs)
 
@@ -234,6 +236,15 @@ def test_every_example_is_seen_once_an_epoch_in_batches_of_like_length(fit, monk
     padding = sum(int((batch == 0).sum()) for batch in seen) / sum(batch.numel() for batch in seen)
     at_random = [max(len(data[i]["input_ids"]) for i in range(j, j + 8)) for j in range(0, 256, 8)]
     assert padding < 0.5 * (1 - sum(map(len, rows)) / (8 * sum(at_random)))
+
+
+def test_evaluation_reads_every_example_once_in_order_of_length(fit, monkeypatch):
+    data = examples(300, 5, longest=40)
+    seen = batches(fit, monkeypatch, training=False, validation=data, evaluations=1)
+    rows = [row[row != 0].tolist() for batch in seen for row in batch]
+    assert sorted(rows) == sorted(row["input_ids"].tolist() for row in data.rows)
+    lengths = list(map(len, rows))
+    assert lengths == sorted(lengths)
 
 
 def test_a_batch_in_parts_gives_the_same_step(fit):
