@@ -214,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     output_dir = Path(wanted.output_dir)
     configuration = {
         **(
-            encoder_configuration(wanted, network, units)
+            encoder_configuration(wanted, network, units, kept)
             if wanted.source_model
             else {
                 "network": asdict(network),
@@ -287,15 +287,20 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def encoder_configuration(
-    wanted: StudyArguments, network: NetworkArguments, units: UnitArguments
+    wanted: StudyArguments,
+    network: NetworkArguments,
+    units: UnitArguments,
+    kept: SourceCacheArguments,
 ) -> dict[str, Any]:
     """What of the configuration decides a pretrained source and its targets.
 
     Raises:
         UserError: for a flag that would do nothing.
     """
-    plain = {**asdict(NetworkArguments(max_length=network.max_length)), **asdict(UnitArguments())}
-    for name, value in {**asdict(network), **asdict(units)}.items():
+    given = {**asdict(network), **asdict(units), **asdict(kept)}
+    usable = NetworkArguments(max_length=network.max_length)
+    plain = {**asdict(usable), **asdict(UnitArguments()), **asdict(SourceCacheArguments())}
+    for name, value in given.items():
         if value != plain[name] and name != "candidate":
             raise UserError(
                 f"--{name} is of the recurrent networks that are trained on --source_dataset; it "

@@ -70,6 +70,7 @@ def test_a_pretrained_encoder_is_a_source(data: Path, encoder: Path, tmp_path: P
     ("words", "message"),
     [
         (["--source_model={encoder}", "--max_length", "40"], "reads 32 tokens at most"),
+        (["--source_model={encoder}", "--source_cache", "disk"], "--source_cache is of the recur"),
         (
             ["--source_model={encoder}", "--rnn_type", "gru"],
             "--rnn_type is of the recurrent",
