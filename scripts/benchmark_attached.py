@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from benchmark_layers import (
+from benchmark_rounds import (
     MIB,
     BenchmarkParser,
     Timing,

@@ -6,6 +6,8 @@ What is measured, for one unidirectional layer whose input and hidden size are e
 - training: a whole training step but for the optimiser: clearing the gradients, the forward pass,
   and the backward pass down to the weights and to the input, as inside a larger network;
 - saved: what that forward pass keeps in memory for the backward one, the weights not counted;
+- peak: what torch holds at most during a training step beyond weights and input: what is saved,
+  gradients and what the backward pass works with;
 - trained, frozen: the numbers of weights, in thousands; the frozen ones are the source's.
 
 The contenders of one size run in turn in one process, a call each, for so many rounds. A machine
@@ -17,54 +19,66 @@ What to expect. The source's forward pass and the unit come on top of the target
 matrix products alone, a training step at level "layer" costs 44/24 = 1.83 times that of an LSTM
 and 36/18 = 2 times that of a GRU. Sigmoids and interpolations add a little to that; on a CPU,
 torch's GRU is further from the speed of its products, which makes the ratio smaller. Level "step"
-leaves the fused kernels for a loop over time.
+leaves the fused kernels for a loop over time, with a hand-derived backward pass; the rows with
+"loop" are the plain one, the reference. GatedLSTM and GatedGRU are given the source's activations,
+computed beforehand, as a model does that caches them: without the source's forward pass the
+products are 1.5 times an LSTM's and 1.67 times a GRU's.
+
+With --check the ratios are held against those of an earlier report of the same settings: one that
+is more than 15 percent larger ends the process with exit code 1.
 
     python scripts/benchmark_layers.py
     python scripts/benchmark_layers.py --kinds lstm --levels layer --sizes 256 --output layers.json
+    python scripts/benchmark_layers.py --sizes 256 --check scripts/benchmark_layers.json
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from benchmark_rounds import (
+    MIB,
+    BenchmarkParser,
+    Timing,
+    count_parameters,
+    kept_bytes,
+    peak_bytes,
+    timings,
+    write_report,
+)
 from torch import Tensor, nn
 
-from ptu_seq import PTUGRU, PTULSTM, __version__
-from ptu_seq.cli import Parser
+from ptu_seq import PTUGRU, PTULSTM
+from ptu_seq.nn import GatedGRU, GatedLSTM, layer_outputs, recurrence_backend
 from ptu_seq.nn.gated import Level
 
-MIB = 2**20
-KINDS: dict[str, tuple[type[nn.LSTM | nn.GRU], type[PTULSTM | PTUGRU]]] = {
-    "lstm": (nn.LSTM, PTULSTM),
-    "gru": (nn.GRU, PTUGRU),
+KINDS: dict[
+    str, tuple[type[nn.LSTM | nn.GRU], type[PTULSTM | PTUGRU], type[GatedLSTM | GatedGRU]]
+] = {
+    "lstm": (nn.LSTM, PTULSTM, GatedLSTM),
+    "gru": (nn.GRU, PTUGRU, GatedGRU),
 }
 LEVELS = ("layer", "step")
+#: How much worse than expected a ratio may be.
+SLACK = 1.15
 
 
 class Contender(NamedTuple):
-    """A layer and what the table calls it; the first contender of a size is the yardstick."""
+    """A layer, what the table calls it, and how it reads `(time, batch, size)`.
+
+    The first contender of a size is the yardstick.
+    """
 
     name: str
     layer: nn.Module
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Times of one operation, a value a round, and their ratio to the yardstick's."""
-
-    milliseconds: float
-    ratio: float
-    rounds: list[float]
+    read: Callable[[Tensor], Any]
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,7 @@ class Measurement:
     forward: Timing
     training_step: Timing
     saved_bytes: int
+    peak_bytes: int
     trained_parameters: int
     frozen_parameters: int
 
@@ -95,12 +110,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         for size in arguments.sizes:
             x = torch.randn(arguments.length, arguments.batch, size)
             of_size = measure(
-                contenders(kind, size, arguments.levels), x, arguments.repeats, arguments.warmup
+                contenders(kind, arguments.levels, x), x, arguments.repeats, arguments.warmup
             )
             print(*map(row, of_size), sep="\n", flush=True)
             measurements += of_size
             if arguments.output is not None:  # After every size: an interrupted run keeps them.
                 write_report(arguments, measurements)
+    if arguments.check is not None:
+        worse = regressions(measurements, arguments.check)
+        for line in worse:
+            print(line)
+        sys.exit(1 if worse else 0)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -112,104 +132,106 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--sizes", [128, 256, 512], "input and hidden sizes", nargs="+", **numbers)
     add("--batch", 32, "sequences in a batch", **numbers)
     add("--length", 40, "time steps", **numbers)
-    return parser.read(argv)
+    parser.add_argument(
+        "--check",
+        type=Path,
+        metavar="FILE",
+        help="end with exit code 1 if a ratio is over 15%% worse than in this report",
+    )
+    arguments = parser.read(argv)
+    if arguments.check is not None:
+        arguments.check = expectation(parser, arguments)
+    return arguments
 
 
-def positive(word: str) -> int:
-    """A flag's whole number of at least 1."""
-    if not word.isdecimal() or int(word) < 1:
-        raise argparse.ArgumentTypeError(f"{word!r} is no whole number of at least 1")
-    return int(word)
+def expectation(parser: BenchmarkParser, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The measurements of the report to check against, which must have been made alike."""
+    file = arguments.check
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+        settings, measurements = report["settings"], report["measurements"]
+    except (OSError, ValueError, KeyError):
+        parser.error(f"--check: {file} is no report that --output wrote.")
+    for name in ("batch", "length", "threads"):
+        if settings.get(name) != getattr(arguments, name):
+            parser.error(
+                f"--check: {file} was measured with --{name} {settings.get(name)}, "
+                f"not {getattr(arguments, name)}."
+            )
+    return measurements
 
 
-class BenchmarkParser(Parser):
-    """A parser of what all benchmarks in rounds have: their number, threads and the report.
-
-    Args:
-        description: a summary, an empty line, and all that the help says below the flags.
-    """
-
-    numbers: Mapping[str, Any] = {"type": positive, "metavar": "N"}
-
-    def __init__(self, description: str) -> None:
-        summary, _, details = description.partition("\n\n")
-        super().__init__(
-            description=summary,
-            epilog=details,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-
-    def add(self, flag: str, default: Any, help_: str, **options: Any) -> None:
-        """Adds a flag whose help tells its default."""
-        shown = " ".join(map(str, default)) if isinstance(default, list) else default
-        self.add_argument(flag, default=default, help=f"{help_}; default: {shown}", **options)
-
-    def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
-        """The flags, with those of all benchmarks."""
-        self.add("--repeats", 9, "rounds that are timed", **self.numbers)
-        self.add("--warmup", 2, "rounds before them that are not", **self.numbers)
-        self.add("--threads", 1, "threads that torch may use inside one operation", **self.numbers)
-        self.add_argument(
-            "--output",
-            type=Path,
-            metavar="FILE",
-            help="also write settings, environment and the times of every round to this JSON file",
-        )
-        arguments = self.parse_args(argv)
-        if arguments.output is not None:
-            try:  # Now, not after minutes of measuring.
-                arguments.output.parent.mkdir(parents=True, exist_ok=True)
-                arguments.output.open("a").close()
-            except OSError as error:
-                self.error(f"--output: cannot write to {arguments.output}: {error.strerror}.")
-        return arguments
-
-
-def write_report(arguments: argparse.Namespace, measurements: Sequence[Any]) -> None:
-    """Writes the JSON file."""
-    report = {
-        "settings": {name: value for name, value in vars(arguments).items() if name != "output"},
-        "environment": environment(),
-        "measurements": [asdict(measurement) for measurement in measurements],
+def regressions(measured: Sequence[Measurement], expected: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each ratio that is worse than expected, for layers that the expectation has."""
+    ratios = {
+        (row["layer"], row["size"], what): row[what]["ratio"]
+        for row in expected
+        for what in ("forward", "training_step")
     }
-    arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    lines = []
+    for row in measured:
+        for what, timing in (("forward", row.forward), ("training_step", row.training_step)):
+            before = ratios.get((row.layer, row.size, what))
+            if before is not None and timing.ratio > SLACK * before:
+                lines.append(
+                    f"{row.layer}, size {row.size}: the ratio of {what.replace('_', ' ')} is "
+                    f"{timing.ratio:.2f}, expected {before:.2f}."
+                )
+    return lines
 
 
-def environment() -> dict[str, str]:
-    """What the numbers depend on beside the settings."""
-    return {
-        "ptu_seq": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-    }
-
-
-def contenders(kind: str, size: int, levels: Sequence[Level]) -> list[Contender]:
+def contenders(kind: str, levels: Sequence[Level], x: Tensor) -> list[Contender]:
     """torch.nn's layer of this kind, and layers with units around it as their source."""
-    plain, twin = KINDS[kind]
+    plain, twin, gated = KINDS[kind]
+    size = x.shape[-1]
     source = plain(size, size)
-    layers = [
-        Contender(f"{twin.__name__} {level}", twin.from_source(source, level=level))
-        for level in levels
-    ]
-    return [Contender(f"torch.nn.{plain.__name__}", source), *layers]
+    hidden, _ = layer_outputs(source, x)
+    found = [Contender(f"torch.nn.{plain.__name__}", source, source)]
+    for level in levels:
+        owner = twin.from_source(source, level=level)
+        cached = gated(size, size, source_hidden_size=size, level=level)
+        found += [
+            Contender(f"{twin.__name__} {level}", owner, owner),
+            Contender(f"{gated.__name__} {level}", cached, given(cached, hidden)),
+        ]
+        if level == "step":
+            found.append(Contender(f"{twin.__name__} loop", owner, by_loop(owner)))
+    return found
+
+
+def given(layer: nn.Module, hidden: Sequence[Any]) -> Callable[[Tensor], Any]:
+    """The layer with the source's activations at hand."""
+    return lambda x: layer(x, hidden)
+
+
+def by_loop(layer: nn.Module) -> Callable[[Tensor], Any]:
+    """The layer with the plain recurrence."""
+
+    def read(x: Tensor) -> Any:
+        with recurrence_backend("reference"):
+            return layer(x)
+
+    return read
 
 
 def measure(
     contestants: Sequence[Contender], x: Tensor, repeats: int, warmup: int
 ) -> list[Measurement]:
     """A measurement of every contender on the input `x`, `(time, batch, size)`."""
-    layers = [layer for _, layer in contestants]
-    forward = timings([inference(layer.eval(), x) for layer in layers], repeats, warmup)
-    steps = timings([training_step(layer.train(), x) for layer in layers], repeats, warmup)
+    for contender in contestants:
+        contender.layer.eval()
+    forward = timings([inference(contender, x) for contender in contestants], repeats, warmup)
+    for contender in contestants:
+        contender.layer.train()
+    steps = timings([training_step(contender, x) for contender in contestants], repeats, warmup)
     return [
         Measurement(
             contender.name,
             x.shape[-1],
             forward=forward_timing,
             training_step=step_timing,
-            saved_bytes=saved_bytes(contender.layer, x),
+            saved_bytes=saved_bytes(contender, x),
+            peak_bytes=step_bytes(contender, x),
             trained_parameters=count_parameters(contender.layer, trained=True),
             frozen_parameters=count_parameters(contender.layer, trained=False),
         )
@@ -217,82 +239,45 @@ def measure(
     ]
 
 
-def inference(layer: nn.Module, x: Tensor) -> Callable[[], None]:
+def inference(contender: Contender, x: Tensor) -> Callable[[], None]:
     """A forward pass without gradients, as a call."""
 
     def run() -> None:
         with torch.no_grad():
-            layer(x)
+            contender.read(x)
 
     return run
 
 
-def training_step(layer: nn.Module, x: Tensor) -> Callable[[], None]:
+def training_step(contender: Contender, x: Tensor) -> Callable[[], None]:
     """Forward and backward pass, as a call."""
     x = x.detach().clone().requires_grad_()
     with torch.no_grad():
-        output_gradient = torch.randn_like(layer(x)[0])
+        output_gradient = torch.randn_like(contender.read(x)[0])
 
     def run() -> None:
-        layer.zero_grad()
+        contender.layer.zero_grad()
         x.grad = None
-        layer(x)[0].backward(output_gradient)
+        contender.read(x)[0].backward(output_gradient)
 
     return run
 
 
-def timings(calls: Sequence[Callable[[], None]], repeats: int, warmup: int) -> list[Timing]:
-    """Times the calls in turn, round after round; ratios are to the first call."""
-    rounds = [[_milliseconds(call) for call in calls] for _ in range(warmup + repeats)][warmup:]
-    return [
-        Timing(
-            milliseconds=statistics.median(times),
-            ratio=statistics.median(
-                time_ / of_round[0] for time_, of_round in zip(times, rounds, strict=True)
-            ),
-            rounds=list(times),
-        )
-        for times in zip(*rounds, strict=True)
-    ]
-
-
-def saved_bytes(layer: nn.Module, x: Tensor) -> int:
+def saved_bytes(contender: Contender, x: Tensor) -> int:
     """Bytes that a forward pass keeps for the backward one, besides the weights."""
     x = x.detach().clone().requires_grad_()
-    return kept_bytes(layer, lambda: layer(x))
+    return kept_bytes(contender.layer, lambda: contender.read(x))
 
 
-def kept_bytes(layer: nn.Module, forward: Callable[[], Any]) -> int:
-    """Bytes that a forward pass keeps for the backward one, besides the weights.
-
-    Tensors that share their memory are counted once, and the input counts where it is kept.
-
-    Args:
-        layer: a module.
-        forward: has it read something.
-    """
-    weights = {weight.untyped_storage().data_ptr() for weight in layer.parameters()}
-    kept: dict[int, torch.UntypedStorage] = {}  # Holding them keeps addresses from being reused.
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage
-        return tensor
-
-    layer.train()
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        forward()
-    return sum(storage.nbytes() for address, storage in kept.items() if address not in weights)
-
-
-def count_parameters(layer: nn.Module, *, trained: bool) -> int:
-    """How many numbers the layer trains, or holds frozen."""
-    return sum(p.numel() for p in layer.parameters() if p.requires_grad == trained)
+def step_bytes(contender: Contender, x: Tensor) -> int:
+    """Bytes that torch holds at most during a training step, the weights and input not counted."""
+    contender.layer.zero_grad()
+    return peak_bytes(training_step(contender, x))
 
 
 HEADER = (
-    f"{'layer':<14} {'size':>4}  {'forward':>10} {'ratio':>6}  {'training':>10} {'ratio':>6}  "
-    f"{'saved':>10}  {'trained':>8} {'frozen':>8}"
+    f"{'layer':<15} {'size':>4}  {'forward':>10} {'ratio':>6}  {'training':>10} {'ratio':>6}  "
+    f"{'saved':>10} {'peak':>9}  {'trained':>8} {'frozen':>8}"
 )
 
 
@@ -300,18 +285,12 @@ def row(measured: Measurement) -> str:
     """A line under `HEADER`."""
     forward, step = measured.forward, measured.training_step
     return (
-        f"{measured.layer:<14} {measured.size:>4}  "
+        f"{measured.layer:<15} {measured.size:>4}  "
         f"{forward.milliseconds:>7.1f} ms {forward.ratio:>6.2f}  "
         f"{step.milliseconds:>7.1f} ms {step.ratio:>6.2f}  "
-        f"{measured.saved_bytes / MIB:>6.1f} MiB  "
+        f"{measured.saved_bytes / MIB:>6.1f} MiB {measured.peak_bytes / MIB:>5.1f} MiB  "
         f"{measured.trained_parameters / 1000:>7.0f}k {measured.frozen_parameters / 1000:>7.0f}k"
     )
-
-
-def _milliseconds(call: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    call()
-    return (time.perf_counter() - start) * 1000
 
 
 if __name__ == "__main__":
