@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from benchmark_layers import BenchmarkParser, Timing, timings, write_report
+from benchmark_rounds import BenchmarkParser, Timing, timings, write_report
 
 from ptu_seq.errors import UserError
 from ptu_seq.inference import open_lines
