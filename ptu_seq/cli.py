@@ -1,4 +1,4 @@
-"""The command `ptu-seq`: run a recipe, classify or translate lines with a saved model."""
+"""The command `ptu-seq`: run a recipe; classify or translate with a saved model, or export it."""
 
 from __future__ import annotations
 
@@ -82,6 +82,7 @@ def make_parser() -> Parser:
     )
     classify.set_defaults(command=_classify)
     _add_translate(commands)
+    _add_export(commands)
     return parser
 
 
@@ -138,6 +139,25 @@ def _add_translate(commands: Any) -> None:
         "its update gates opened",
     )
     translate.set_defaults(command=_translate)
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write a classifier as a program that torch runs without ptu-seq",
+        description="Writes a classifier of single texts with torch.export, for batches of any "
+        "number of texts of one length in tokens; its logits are those of the model.",
+    )
+    export.add_argument("--model", required=True, metavar="DIR", help="a saved model's folder")
+    export.add_argument(
+        "--length",
+        type=_positive,
+        default=128,
+        metavar="N",
+        help="tokens of every text, filled up or cut (default: 128)",
+    )
+    export.add_argument("output", metavar="OUTPUT.pt2", help="the file to write")
+    export.set_defaults(command=_export)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -268,6 +288,26 @@ def _translate(arguments: argparse.Namespace) -> None:
         plot_alignment(translator.align(drawn), plot)
     elif plot is not None:
         _warn(f"no line has text, so {plot} was not written.")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    path = Path(arguments.output)
+    if path.suffix != ".pt2" or not path.parent.is_dir():
+        raise UserError(f"OUTPUT {path}: accepted is a .pt2 file in a folder that exists.")
+    # Imported here: transformers takes seconds to load, which `--help` should not cost.
+    from transformers.utils import logging
+
+    from ptu_seq.export import export_classifier, save_program
+    from ptu_seq.inference import Classifier
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    classifier = Classifier.from_pretrained(arguments.model)
+    limit = classifier.tokenizer.model_max_length
+    if arguments.length > limit:
+        raise UserError(f"--length {arguments.length}: the model reads {limit} tokens at most.")
+    program = export_classifier(classifier, arguments.length)
+    save_program(program, classifier.model.config.id2label, path)
 
 
 def _window(arguments: argparse.Namespace) -> int | None:

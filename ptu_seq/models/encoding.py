@@ -128,7 +128,8 @@ class Pooling(nn.Module):
         return (weights * hidden).sum(1)
 
     def _last(self, hidden: Tensor, batch: Batch) -> Tensor:
-        last = hidden[torch.arange(len(hidden), device=hidden.device), batch.lengths - 1]
+        rows = torch.arange(hidden.shape[0], device=hidden.device)
+        last = hidden[rows, batch.lengths - 1]
         if not self.bidirectional:
             return last
         size = hidden.shape[-1] // 2  # the reverse direction ends at the first token
