@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from transformers.integrations import (
 from transformers.utils import logging
 
 from ptu_seq.errors import UserError
+from ptu_seq.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -122,21 +122,6 @@ def run(trainer: Trainer, tracker: str) -> float:
     return seconds
 
 
-def keep_freed_memory() -> None:
-    """Has the C library keep for this process what large tensors leave, where it is glibc.
-
-    By itself it hands each large block back to the system when a tensor is freed and asks for it
-    again at the next step, page by page: of a small network's training on a CPU, that takes from a
-    seventh to a third of the time. No number changes by it.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        mallopt(_M_TRIM_THRESHOLD, _MOST_KEPT)
-        mallopt(_M_MMAP_THRESHOLD, _MOST_KEPT)
-
-
 def quiet_transformers() -> None:
     """Hides transformers' notes and bars from here on; ours say what matters."""
     logging.set_verbosity_error()
@@ -196,7 +181,3 @@ def _end_tracking(tracker: str) -> None:
     wandb = sys.modules.get("wandb")
     if tracker in ("wandb", "all") and wandb is not None:
         wandb.finish()
-
-
-#: From glibc's malloc.h; and the size, in bytes, from which blocks go back to the system.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _MOST_KEPT = -1, -3, 2**30

@@ -142,12 +142,9 @@ class Worker:
         return dict(json.loads(line))
 
 
-@contextmanager
-def start_worker(name: str, task: dict[str, Any], folder: Path, python: Path) -> Iterator[Worker]:
-    """Starts a system; it ends with the context."""
-    place = folder / name
-    place.mkdir()
-    own = {
+def own_task(name: str, task: dict[str, Any], place: Path) -> dict[str, Any]:
+    """What of the task is a system's own: what ours is made of, where the others write."""
+    return {
         "units": name == WITH_UNITS,
         "int8": name == IN_INT8,
         "joeynmt": {**task["joeynmt"], "model_dir": str(place / "model")},
@@ -157,6 +154,14 @@ def start_worker(name: str, task: dict[str, Any], folder: Path, python: Path) ->
         },
         "eole_decoding": {**task["eole_decoding"], "model_path": [str(place / "model")]},
     }
+
+
+@contextmanager
+def start_worker(name: str, task: dict[str, Any], folder: Path, python: Path) -> Iterator[Worker]:
+    """Starts a system; it ends with the context."""
+    place = folder / name
+    place.mkdir()
+    own = own_task(name, task, place)
     file = place / "task.json"
     file.write_text(json.dumps({**task, **own}), encoding="utf-8")
     is_ours = SYSTEMS[name] == "ptu_seq_worker"

@@ -370,7 +370,7 @@ def test_training_keeps_the_memory_of_freed_tensors():
     """In a process of its own: pages of large blocks are asked for once, not each time."""
     code = """
 import resource, torch
-from ptu_seq.trainer_setup import keep_freed_memory
+from ptu_seq.memory import keep_freed_memory
 def ask():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):
