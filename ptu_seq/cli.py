@@ -130,7 +130,7 @@ def _add_translate(commands: Any) -> None:
     translate.add_argument(
         "--int8",
         action="store_true",
-        help="translate on the CPU with 8-bit integers: faster, and very nearly the same",
+        help="translate on an x86 CPU with 8-bit integers: faster, and very nearly the same",
     )
     translate.add_argument(
         "--attention_plot",
@@ -152,9 +152,8 @@ def _add_export(commands: Any) -> None:
     export.add_argument(
         "--length",
         type=_positive,
-        default=128,
         metavar="N",
-        help="tokens of every text, filled up or cut (default: 128)",
+        help="tokens of every text, filled up or cut (default: as many as the model reads)",
     )
     export.add_argument("output", metavar="OUTPUT.pt2", help="the file to write")
     export.set_defaults(command=_export)
@@ -244,7 +243,6 @@ def _translate(arguments: argparse.Namespace) -> None:
     from transformers.utils import logging
 
     from ptu_seq.inference import open_lines
-    from ptu_seq.quantization import quantize_int8
     from ptu_seq.translation.alignment import check_plot, plot_alignment
     from ptu_seq.translation.inference import Translation, Translator, translate
 
@@ -258,6 +256,8 @@ def _translate(arguments: argparse.Namespace) -> None:
     with open_lines(arguments.input, "INPUT") as lines:
         translator = Translator.from_pretrained(arguments.model)
         if arguments.int8:
+            from ptu_seq.quantization import quantize_int8
+
             translator = replace(translator, model=quantize_int8(translator.model))
         drawn: Translation | None = None
         cut: list[int] = []
@@ -297,16 +297,19 @@ def _export(arguments: argparse.Namespace) -> None:
     # Imported here: transformers takes seconds to load, which `--help` should not cost.
     from transformers.utils import logging
 
-    from ptu_seq.export import export_classifier, save_program
+    from ptu_seq.export import LONGEST, export_classifier, save_program
     from ptu_seq.inference import Classifier
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     classifier = Classifier.from_pretrained(arguments.model)
     limit = classifier.tokenizer.model_max_length
-    if arguments.length > limit:
-        raise UserError(f"--length {arguments.length}: the model reads {limit} tokens at most.")
-    program = export_classifier(classifier, arguments.length)
+    length = arguments.length or limit
+    if length > min(limit, LONGEST):
+        raise UserError(
+            f"--length {length}: the model reads {limit} tokens at most, a program {LONGEST}."
+        )
+    program = export_classifier(classifier, length)
     save_program(program, classifier.model.config.id2label, path)
 
 

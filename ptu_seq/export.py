@@ -18,6 +18,9 @@ from ptu_seq.nn import GatedRNN
 #: What the file holds beside the program: the names of the labels, in the order of the logits.
 LABELS = "labels.json"
 
+#: Tokens of a text at most: some tokenizers know no limit.
+LONGEST = 8192
+
 
 class _Logits(nn.Module):
     """A classifier as a function of two tensors."""
@@ -35,7 +38,8 @@ def export_classifier(classifier: Classifier, length: int) -> ExportedProgram:
     """A classifier of single texts as a program for batches of any number of texts.
 
     Every text is filled up, or cut, to one length, as recurrent layers are exported step by step.
-    The logits are those of the model, to the bit on the same machine.
+    The logits are those of the model, to the bit on the same machine where both run without
+    gradients.
 
     Args:
         classifier: the trained model, whose recurrent layers, if any, read from left to right.

@@ -8,13 +8,17 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.ao.nn.quantized.dynamic import Linear as Int8Linear
-from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
 
 from ptu_seq.errors import UserError
 from ptu_seq.nn import GatedRNN
 from ptu_seq.nn.fused_rnn import FusedGRU, FusedLSTM
 from ptu_seq.unit import PTU
+
+try:  # torch means to move it to a package of its own, torchao, which needs a compiler for this
+    from torch.ao.nn.quantized.dynamic import Linear as Int8Linear
+    from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
+except ImportError as error:
+    raise UserError("--int8: this version of torch quantises no more; torch 2.13 does.") from error
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -47,7 +51,7 @@ def quantize_int8(model: Model) -> Model:
         <class 'torch.ao.nn.quantized.dynamic.modules.linear.Linear'>
     """
     if torch.backends.quantized.engine in ("none", "qnnpack"):
-        raise UserError("--int8: this build of torch has no int8 products for this processor.")
+        raise UserError("--int8: torch's int8 products need an x86 processor.")
     dtypes = {p.dtype for p in model.parameters()}
     if dtypes != {torch.float32}:
         found = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in dtypes))
@@ -58,7 +62,6 @@ def quantize_int8(model: Model) -> Model:
             rnn_class = nn.LSTM if isinstance(module, FusedLSTM) else nn.GRU
             module.__class__ = rnn_class  # type: ignore[assignment]
     with warnings.catch_warnings():
-        # It is to move to a package of its own, torchao, which needs a compiler for this.
         warnings.simplefilter("ignore")
         for name, unit in [*copied.named_modules()]:
             if type(unit) is PTU and not _steps(copied, name):

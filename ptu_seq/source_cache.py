@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import platform
+import re
 import time
 import uuid
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ FORMAT = 1
 ABANDONED = 24 * 3600
 
 _LENGTHS = ".lengths"
+_OWN = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ def make_room(folder: Path, limit: int) -> None:
             status = path.stat()
         except FileNotFoundError:
             continue
+        if not _OWN.fullmatch(path.stem):  # the folder may hold more than a cache
+            continue
         if path.suffix == ".safetensors":
             found.append((status.st_mtime_ns, status.st_size, path))
         elif path.suffix == ".unfinished" and time.time() - status.st_mtime > ABANDONED:
@@ -197,8 +201,9 @@ class SourceCacheArguments(Checked):
     source_cache_gib: Annotated[float, Range(0)] = field(
         default=1.0,
         metadata={
-            "help": "gibibytes that are kept at most, on disk of all runs; networks are run at "
-            "every step where a set needs more, which rounds differently in the last bit. 0: always"
+            "help": "gibibytes that are kept at most: on disk of all runs, in memory of each set "
+            "in each worker process; networks are run at every step where a set needs more, which "
+            "rounds differently. 0: always"
         },
     )
     source_cache_dtype: str = field(

@@ -150,7 +150,9 @@ def expectation(parser: BenchmarkParser, arguments: argparse.Namespace) -> list[
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
         settings, measurements = report["settings"], report["measurements"]
-    except (OSError, ValueError, KeyError):
+        for row in measurements:
+            _ = row["layer"], row["size"], row["forward"]["ratio"], row["training_step"]["ratio"]
+    except (OSError, ValueError, KeyError, TypeError):
         parser.error(f"--check: {file} is no report that --output wrote.")
     for name in ("batch", "length", "threads"):
         if settings.get(name) != getattr(arguments, name):
@@ -162,7 +164,7 @@ def expectation(parser: BenchmarkParser, arguments: argparse.Namespace) -> list[
 
 
 def regressions(measured: Sequence[Measurement], expected: Sequence[dict[str, Any]]) -> list[str]:
-    """A line for each ratio that is worse than expected, for layers that the expectation has."""
+    """A line for each ratio that is worse than expected, or of which nothing is expected."""
     ratios = {
         (row["layer"], row["size"], what): row[what]["ratio"]
         for row in expected
@@ -172,7 +174,9 @@ def regressions(measured: Sequence[Measurement], expected: Sequence[dict[str, An
     for row in measured:
         for what, timing in (("forward", row.forward), ("training_step", row.training_step)):
             before = ratios.get((row.layer, row.size, what))
-            if before is not None and timing.ratio > SLACK * before:
+            if before is None:
+                lines.append(f"{row.layer}, size {row.size}: the report has no {what}.")
+            elif timing.ratio > SLACK * before:
                 lines.append(
                     f"{row.layer}, size {row.size}: the ratio of {what.replace('_', ' ')} is "
                     f"{timing.ratio:.2f}, expected {before:.2f}."

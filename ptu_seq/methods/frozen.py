@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torch import nn
 from transformers import PreTrainedModel
 
 from ptu_seq.methods.base import Setting, Task, TransferMethod, copy_source, freeze, plain_network
@@ -31,7 +32,10 @@ class Frozen(TransferMethod):
             freeze(part)
         return network
 
-    def lender(self, model: PreTrainedModel) -> LendsPooled:
-        """All below the classifier."""
+    def lender(self, model: PreTrainedModel) -> LendsPooled | None:
+        """All below the classifier; None where a method built on this one lets any of it learn."""
         assert isinstance(model, RNNForSequenceClassification)
-        return LendsPooled(model)
+        below = nn.ModuleList([model.embedding, model.rnn, model.pooling])
+        learns = any(weight.requires_grad for weight in below.parameters())
+        drops = model.embedding_dropout.p > 0 or model.rnn.dropout > 0
+        return None if learns or drops else LendsPooled(model)

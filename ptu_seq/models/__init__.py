@@ -18,6 +18,12 @@ from ptu_seq.models.ptu_seq2seq import PTUForConditionalGeneration
 from ptu_seq.models.ptu_vision import PTUForImageClassification
 from ptu_seq.models.seq2seq import RNNForConditionalGeneration
 from ptu_seq.models.seq2seq_config import PTUSeq2SeqConfig, Seq2SeqConfig
+from ptu_seq.models.stitched_seq2seq import (
+    CrossStitchForConditionalGeneration,
+    CrossStitchSeq2SeqConfig,
+    SideBlendForConditionalGeneration,
+    SideBlendSeq2SeqConfig,
+)
 from ptu_seq.models.vision import CNNForImageClassification
 from ptu_seq.models.vision_config import CNNConfig, PTUVisionConfig
 
@@ -35,6 +41,11 @@ AutoConfig.register(Seq2SeqConfig.model_type, Seq2SeqConfig)
 AutoConfig.register(PTUSeq2SeqConfig.model_type, PTUSeq2SeqConfig)
 AutoModelForSeq2SeqLM.register(Seq2SeqConfig, RNNForConditionalGeneration)
 AutoModelForSeq2SeqLM.register(PTUSeq2SeqConfig, PTUForConditionalGeneration)
+
+AutoConfig.register(CrossStitchSeq2SeqConfig.model_type, CrossStitchSeq2SeqConfig)
+AutoConfig.register(SideBlendSeq2SeqConfig.model_type, SideBlendSeq2SeqConfig)
+AutoModelForSeq2SeqLM.register(CrossStitchSeq2SeqConfig, CrossStitchForConditionalGeneration)
+AutoModelForSeq2SeqLM.register(SideBlendSeq2SeqConfig, SideBlendForConditionalGeneration)
 
 AutoConfig.register(CNNConfig.model_type, CNNConfig)
 AutoConfig.register(PTUVisionConfig.model_type, PTUVisionConfig)

@@ -13,6 +13,18 @@ from ptu_seq.models.twin_seq2seq import TwinForConditionalGeneration
 from ptu_seq.unit import PTU
 
 
+class CrossStitchSeq2SeqConfig(PTUSeq2SeqConfig):
+    """Shape of a :class:`CrossStitchForConditionalGeneration`."""
+
+    model_type = "ptu_seq_cross_stitch_seq2seq"
+
+
+class SideBlendSeq2SeqConfig(PTUSeq2SeqConfig):
+    """Shape of a :class:`SideBlendForConditionalGeneration`."""
+
+    model_type = "ptu_seq_side_blend_seq2seq"
+
+
 class StitchedLayers(GatedLayers):
     """Makes the layers of a child with linear units where :class:`GatedLayers` has gated ones.
 
@@ -89,6 +101,7 @@ class CrossStitchForConditionalGeneration(TwinForConditionalGeneration):
         {'encoder'}
     """
 
+    config_class = CrossStitchSeq2SeqConfig
     layers_class = CrossStitchLayers
 
 
@@ -113,4 +126,5 @@ class SideBlendForConditionalGeneration(TwinForConditionalGeneration):
         1
     """
 
+    config_class = SideBlendSeq2SeqConfig
     layers_class = SideBlendLayers

@@ -109,7 +109,7 @@ class TwinForConditionalGeneration(
         _check_names(cls, "init", [init], get_args(Init))
         _check_names(cls, "field of target", target or {}, shape)
         _check_names(cls, "option", options, free)
-        config = PTUSeq2SeqConfig(
+        config = cls.config_class(
             target_network={**shape, **(target or {})}, **described, **options
         )
         child = config.target_config

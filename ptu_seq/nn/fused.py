@@ -104,7 +104,7 @@ class _Recurrence(Function):
         gates = F.linear(s_factor, weight_source, unit_bias).to(s.dtype)
         candidate = gates[:, 2 * size :]
         candidate.copy_(unit.activate(candidate))
-        t, h = s.new_empty(2, rows, size)
+        t, h = s.new_empty(rows, size), s.new_empty(rows, size)  # not views: h is handed out
 
         states = [walk.blocks(part) for part in (h, *tape.memory)]
         draws = [None] * len(walk.sizes) if draw is None else walk.blocks(draw)
@@ -130,7 +130,7 @@ class _Recurrence(Function):
         if torch.is_grad_enabled():
             raise RuntimeError(
                 'The fused recurrence of level "step" can be differentiated once only; for a '
-                "gradient with create_graph=True, run the forward pass inside `with "
+                "gradient with create_graph=True, run forward and backward pass inside `with "
                 'ptu_seq.nn.recurrence_backend("reference")`.'
             )
         unit, cell, walk = ctx.unit, ctx.cell, ctx.walk

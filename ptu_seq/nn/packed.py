@@ -18,6 +18,7 @@ from torch.autograd.function import Function
 
 from ptu_seq.nn.fused_cells import GRUStep, GRUTape, LSTMStep, LSTMTape, add_product
 from ptu_seq.nn.loop import State
+from ptu_seq.nn.recurrence import chosen_backend
 from ptu_seq.nn.walk import Walk
 
 RNN = TypeVar("RNN", bound=nn.RNNBase)
@@ -40,12 +41,15 @@ def train_fused(rnn: RNN) -> RNN:
 def runs_fused(rnn: nn.RNNBase, x: Tensor, batch_sizes: Tensor | None) -> bool:
     """Whether a network is so marked, and this data is packed, on a CPU, and gradients are wanted.
 
-    Not under autocast or `torch.compile`, which see to the types and the fusion themselves.
+    Not under autocast or `torch.compile`, which see to the types and the fusion themselves, nor
+    inside `recurrence_backend("reference")`.
     """
     return (
         batch_sizes is not None
         and getattr(rnn, _FUSED, False)
         and x.device.type == "cpu"
+        and x.dtype == next(rnn.parameters()).dtype
+        and chosen_backend() != "reference"
         and torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
@@ -78,8 +82,8 @@ def run_packed(
         h, *final = _Recurrence.apply(cell, walk, x, *cell.weights(*of_direction), *first)
         outputs.append(h)
         finals.append(final)
-    output = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
-    return output, tuple(map(torch.stack, zip(*finals, strict=True)))
+    # Of one direction too, as backward needs what it made: a copy may be changed in place.
+    return torch.cat(outputs, dim=-1), tuple(map(torch.stack, zip(*finals, strict=True)))
 
 
 class _Recurrence(Function):
@@ -117,7 +121,8 @@ class _Recurrence(Function):
         if torch.is_grad_enabled():
             raise RuntimeError(
                 "A recurrent layer over packed sequences can be differentiated once only in "
-                "training on a CPU; create_graph=True is not accepted."
+                "training on a CPU; for a gradient with create_graph=True, run forward and "
+                'backward pass inside `with ptu_seq.nn.recurrence_backend("reference")`.'
             )
         cell, walk = ctx.cell, ctx.walk
         x, weight_ih, weight_hh, h, *rest = ctx.saved_tensors

@@ -31,10 +31,16 @@ _chosen: ContextVar[Backend | None] = ContextVar("recurrence_backend", default=N
 def recurrence_backend(name: Backend) -> Iterator[None]:
     """Computes step-level recurrences one way inside the `with` block, on whatever device.
 
-    "reference" is the plain loop, differentiable any number of times; "fused" one autograd function
-    with a hand-derived backward pass, faster on a CPU and differentiable once. By default the CPU
+    "reference" is the plain loop, differentiable any number of times, by `torch.func` and in
+    forward mode too; "fused" one autograd function with a hand-derived backward pass, faster on a
+    CPU and differentiable once, by `backward` and `torch.autograd.grad` alone. By default the CPU
     has the fused one and every other device the loop. The loop also runs, whatever is chosen, where
     a unit is pinned or of a class of your own, and under `torch.compile`, which fuses it itself.
+    Inside "reference" the translators' encoder has torch's own kernel, too: see
+    :mod:`ptu_seq.nn.packed`.
+
+    The block holds for its thread. With gradient checkpointing the backward pass, which runs the
+    forward pass again, has to be inside it as well.
 
     Args:
         name: "reference" or "fused".
@@ -60,6 +66,11 @@ def recurrence_backend(name: Backend) -> Iterator[None]:
         yield
     finally:
         _chosen.reset(token)
+
+
+def chosen_backend() -> Backend | None:
+    """What :func:`recurrence_backend` has chosen here; None outside of its blocks."""
+    return _chosen.get()
 
 
 def unroll(
@@ -91,7 +102,7 @@ def unroll(
         - s, x, output: `(time, batch, ...)`, or `(positions, ...)` with `batch_sizes`
     """
     device = x.device.type
-    backend = _chosen.get() or ("fused" if device == "cpu" else "reference")
+    backend = chosen_backend() or ("fused" if device == "cpu" else "reference")
     # Types that only autocast may mix: the loop has torch's own errors.
     mixed = len({x.dtype, weights[0].dtype, state[0].dtype}) > 1
     refused = mixed and not torch.is_autocast_enabled(device)

@@ -121,6 +121,10 @@ def test_check_compares_ratios_with_a_report(script, tmp_path, capsys):
         assert exit_.value.code == code
         lines = capsys.readouterr().out.splitlines()[5:]
         assert [line.split(",")[0] for line in lines if line] == ["PTUGRU layer"] * 2 * code
+    with pytest.raises(SystemExit) as exit_:  # nothing is expected of this size
+        script.main([*flags[:-1], "6", "--check", str(file)])
+    assert exit_.value.code == 1
+    assert "torch.nn.GRU, size 6: the report has no forward." in capsys.readouterr().out
     with pytest.raises(SystemExit) as exit_:
         script.main([*flags, "--length", "5", "--check", str(file)])
     assert exit_.value.code == 2

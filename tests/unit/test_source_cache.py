@@ -153,6 +153,17 @@ def test_what_was_not_used_longest_makes_room(cache, computed):
     assert computed == [7]
 
 
+def test_files_of_others_in_the_folder_stay(cache):
+    cache.folder.mkdir(parents=True, exist_ok=True)
+    others = [cache.folder / name for name in ("model.safetensors", "mine.unfinished")]
+    for path in others:
+        path.write_bytes(b"x" * ROOM)
+        os.utime(path, (0, 0))
+    assert cache.table(lender(), rows()) is not None
+    make_room(cache.folder, 0)
+    assert files(cache.folder) == sorted(others)
+
+
 def test_a_table_stays_readable_when_its_file_is_removed(cache):
     read(cache)
     table = read(cache)
@@ -163,7 +174,7 @@ def test_a_table_stays_readable_when_its_file_is_removed(cache):
 
 def test_what_a_killed_process_left_is_removed_after_a_day(cache):
     read(cache)
-    old, new = (cache.folder / f"{name}.unfinished" for name in ("old", "new"))
+    old, new = (cache.folder / f"{digit * 32}.unfinished" for digit in "01")
     for path, age in ((old, 2 * source_cache.ABANDONED), (new, 60)):
         path.write_bytes(b"half")
         os.utime(path, (time.time() - age,) * 2)

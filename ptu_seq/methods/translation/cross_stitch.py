@@ -33,8 +33,8 @@ class CrossStitchTransfer(TranslationMethod):
     name = "cross_stitch"
     grid = tuple(
         {**setting, "unit_learning_rate": rate}
-        for setting in FineTune.grid[:2]
         for rate in (1e-2, 1e-1)
+        for setting in FineTune.grid[:2]
     )
     model_class: ClassVar[type[TwinForConditionalGeneration]] = CrossStitchForConditionalGeneration
     sites: ClassVar[tuple[Seq2SeqSite, ...]] = get_args(Seq2SeqSite)

@@ -14,6 +14,7 @@ from ptu_seq.activation_table import GROUP, WithActivations, compute_table
 from ptu_seq.batches import Examples, Row, pad
 from ptu_seq.methods import METHODS, get_method
 from ptu_seq.methods.base import Task
+from ptu_seq.methods.frozen import Frozen
 from ptu_seq.models import PTUForSequenceClassification, RNNForSequenceClassification
 from ptu_seq.models.lending import LendsHidden
 
@@ -210,3 +211,20 @@ def test_worker_processes_read_it(make_source):
     here = [pad([{**rows[i], **table[i]} for i in part], 0) for part in (range(4), range(4, 8))]
     for batch, expected in zip(loader, here, strict=True):
         assert all(torch.equal(batch[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("change", ["learns", "drops"])
+def test_what_builds_on_frozen_and_learns_below_lends_nothing(make_source, change):
+    class Part(Frozen):
+        def build(self, source: Any, task: Any, setting: Any) -> Any:
+            network = super().build(source, task, setting)
+            if change == "learns":
+                network.rnn.requires_grad_(True)
+            else:
+                network.embedding_dropout.p = 0.3
+            return network
+
+    method = Part()
+    model = method.build(make_source(), TASK, method.grid[0])
+    assert method.lender(model) is None
+    assert Frozen().lender(Frozen().build(make_source(), TASK, method.grid[0])) is not None

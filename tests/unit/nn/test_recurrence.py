@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
+from ptu_seq import PTUGRU, PTULSTM
 from ptu_seq.nn import recurrence_backend
 from ptu_seq.unit import PTU, PTUGates
 
@@ -225,3 +226,12 @@ def test_an_unknown_backend_is_refused():
         recurrence_backend("triton"),  # type: ignore[arg-type]
     ):
         pass
+
+
+@pytest.mark.parametrize(("layer_class", "source_class"), [(PTULSTM, nn.LSTM), (PTUGRU, nn.GRU)])
+def test_an_output_may_be_changed_in_place(layer_class, source_class):
+    """As torch.nn's may, if not before a backward pass that needs it."""
+    layer: Any = layer_class.from_source(source_class(3, 4), level="step")
+    output = layer(torch.randn(5, 2, 3))[0]
+    assert (output > 0).any()
+    assert not (output.masked_fill_(output > 0, 0) > 0).any()
