@@ -30,8 +30,8 @@ class Distillation(FineTune):
     name = "distillation"
     grid = tuple(
         {**setting, "distillation": strength}
-        for strength in (0.1, 0.5)
         for setting in FineTune.grid[:2]
+        for strength in (0.1, 0.5)
     )
 
     def objectives(

@@ -23,7 +23,7 @@ class L2SP(FineTune):
     """
 
     name = "l2_sp"
-    grid = tuple({**setting, "pull": pull} for pull in (1.0, 10.0) for setting in FineTune.grid[:2])
+    grid = tuple({**setting, "pull": pull} for setting in FineTune.grid[:2] for pull in (1.0, 10.0))
 
     def callbacks(self, model: PreTrainedModel, setting: Setting) -> list[TrainerCallback]:
         """The pull back to the start."""
