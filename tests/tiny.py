@@ -15,6 +15,17 @@ OTHER = tuple(f"{a}{b}" for a in ("ba", "do", "ki", "ru", "se") for b in ("lan",
 Rows = list[dict[str, str]]
 Translations = list[dict[str, dict[str, str]]]
 
+#: The shape of an encoder-decoder of a few weights.
+TINY_TRANSLATOR: dict[str, Any] = {
+    "rnn_type": "gru",
+    "embedding_size": 6,
+    "hidden_size": 8,
+    "num_encoder_layers": 1,
+    "num_decoder_layers": 1,
+    "attention": "luong_general",
+    "input_feeding": False,
+}
+
 
 def sentences(count: int, seed: int, topic: Sequence[str] = OTHER) -> Rows:
     """Sentences whose label is that of the only telling word in them."""

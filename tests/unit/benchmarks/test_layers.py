@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark_layers.py"
 TINY = ["--batch", "3", "--length", "4", "--repeats", "1", "--warmup", "1"]
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(SCRIPT.parent))
-    spec = importlib.util.spec_from_file_location("benchmark_layers", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)  # Dataclasses look their module up.
-    spec.loader.exec_module(module)
-    return module
+def script(load_script: Any) -> Any:
+    return load_script("benchmark_layers")
 
 
 def test_table_and_json_hold_every_contender(script, tmp_path, capsys):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,20 +10,12 @@ from sacrebleu.metrics import BLEU
 
 from ptu_seq.translation.inference import Translator, translate
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 LINES = ["c a b", "a", "f e d"]
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    path = SCRIPTS / "benchmark_decoding.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def script(load_script: Any) -> Any:
+    return load_script("benchmark_decoding")
 
 
 @pytest.fixture

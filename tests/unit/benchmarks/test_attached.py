@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
-
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    spec = importlib.util.spec_from_file_location(
-        "benchmark_attached", SCRIPTS / "benchmark_attached.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)  # dataclasses look their module up
-    spec.loader.exec_module(module)
+def script(load_script: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    module = load_script("benchmark_attached")
     monkeypatch.setitem(module.BERT, "hidden_size", 12)  # small, with all its layers
     monkeypatch.setitem(module.BERT, "intermediate_size", 8)
     return module
