@@ -292,7 +292,7 @@ def _translate(arguments: argparse.Namespace) -> None:
 
 def _export(arguments: argparse.Namespace) -> None:
     path = Path(arguments.output)
-    if path.suffix != ".pt2" or not path.parent.is_dir():
+    if path.suffix != ".pt2" or not path.parent.is_dir() or path.is_dir():
         raise UserError(f"OUTPUT {path}: accepted is a .pt2 file in a folder that exists.")
     # Imported here: transformers takes seconds to load, which `--help` should not cost.
     from transformers.utils import logging
@@ -304,13 +304,16 @@ def _export(arguments: argparse.Namespace) -> None:
     logging.disable_progress_bar()
     classifier = Classifier.from_pretrained(arguments.model)
     limit = classifier.tokenizer.model_max_length
+    if arguments.length is None and limit > LONGEST:
+        raise UserError("--length is needed, as the model's tokenizer tells no limit.")
     length = arguments.length or limit
     if length > min(limit, LONGEST):
-        raise UserError(
-            f"--length {length}: the model reads {limit} tokens at most, a program {LONGEST}."
-        )
+        raise UserError(f"--length {length}: accepted is at most {min(limit, LONGEST)} tokens.")
     program = export_classifier(classifier, length)
-    save_program(program, classifier.model.config.id2label, path)
+    try:
+        save_program(program, classifier.model.config.id2label, path)
+    except (OSError, RuntimeError) as error:  # torch raises the second where it cannot write
+        raise UserError(f"OUTPUT {path}: cannot be written ({error}).") from error
 
 
 def _window(arguments: argparse.Namespace) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def test_the_command_writes_a_program_and_the_labels(tiny_classifier: Path, tmp_
     [
         (["{folder}/model.onnx"], "model.onnx: accepted is a .pt2 file in a folder that exists"),
         (["{folder}/none/model.pt2"], "accepted is a .pt2 file in a folder that exists"),
-        (["--length", "999", "{folder}/model.pt2"], "--length 999: the model reads"),
+        (["--length", "999", "{folder}/model.pt2"], "--length 999: accepted is at most 8"),
     ],
 )
 def test_mistakes_end_in_one_sentence(tiny_classifier, tmp_path, capsys, words, message):
@@ -116,3 +117,25 @@ def test_mistakes_end_in_one_sentence(tiny_classifier, tmp_path, capsys, words, 
     assert cli.main(["export", "--model", str(tiny_classifier), *given]) == 2
     assert message in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_written_is_told(tiny_classifier, tmp_path, capsys, monkeypatch):
+    def fail(*given: Any, **named: Any) -> None:
+        raise RuntimeError("no space left")
+
+    monkeypatch.setattr(torch.export, "save", fail)
+    words = ["--model", str(tiny_classifier), str(tmp_path / "model.pt2")]
+    assert cli.main(["export", *words]) == 2
+    assert "model.pt2: cannot be written (no space left)." in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def test_without_a_limit_a_length_is_needed(tiny_classifier, tmp_path, capsys):
+    folder = tmp_path / "endless"
+    shutil.copytree(tiny_classifier, folder)
+    file = folder / "tokenizer_config.json"
+    settings = json.loads(file.read_text("utf-8"))
+    del settings["model_max_length"]
+    file.write_text(json.dumps(settings), "utf-8")
+    assert cli.main(["export", "--model", str(folder), str(tmp_path / "model.pt2")]) == 2
+    assert "--length is needed" in capsys.readouterr().err
