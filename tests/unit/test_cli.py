@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from ptu_seq import __version__, cli
+from ptu_seq.commands import run
 
 
 def test_version(capsys):
@@ -43,7 +44,7 @@ def recipe(tmp_path, monkeypatch):
     def write(source):
         path = tmp_path / "sample.py"
         path.write_text(source)
-        monkeypatch.setattr(cli, "recipes", lambda: {"sample": path})
+        monkeypatch.setattr(run, "recipes", lambda: {"sample": path})
         return path
 
     return write
@@ -93,7 +94,7 @@ def test_unknown_recipe_suggests_the_closest(recipe, capsys):
 
 
 def test_bundled_recipes_are_found():
-    assert {"sentence_classification", "low_resource_mt"} <= set(cli.recipes())
+    assert {"sentence_classification", "low_resource_mt"} <= set(run.recipes())
 
 
 def test_closed_output_ends_quietly():

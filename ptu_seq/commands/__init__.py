@@ -1,0 +1,1 @@
+"""The subcommands of `ptu-seq`, one a file: each adds its parser and holds what it does."""
