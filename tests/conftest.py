@@ -20,6 +20,8 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
+if not torch.cuda.is_available():  # Before Triton is imported: kernels then run on the CPU.
+    os.environ["TRITON_INTERPRET"] = "1"
 
 # A shell that runs the suite in the background has Ctrl-C ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,7 +13,8 @@ and what multiplies a gradient inside the backward loop is taken for all steps b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ def unroll(
     leading, dtype = x.shape[:-1], state[0].dtype
     s = unit.project(s).flatten(0, -2)
     h, gates, *final = _Recurrence.apply(
-        *(unit, tape, walk, unit.draw(s.to(dtype)), s.to(dtype)),
+        *(unit, tape, walk, _arithmetic(x), unit.draw(s.to(dtype)), s.to(dtype)),
         *_factors(x.flatten(0, -2), *tape.weights(*weights)),
         *_factors(s, unit.weight_source, unit.bias, unit.weight_target),
         *state,
@@ -77,6 +78,24 @@ def _factors(x: Tensor, *weights: Tensor | None) -> list[Tensor | None]:
     ]
 
 
+Arithmetic = Callable[[Iterable[Any]], Iterable[Any]]
+"""Makes of steps those that do the same by other means."""
+
+
+def _arithmetic(x: Tensor) -> Arithmetic:
+    """Steps by torch's operations or, on a GPU, by one kernel of ours for all between products."""
+    if not x.is_cuda or find_spec("triton") is None:
+        return lambda steps: steps
+    from ptu_seq.nn.fused_triton import with_kernels  # Triton comes with torch for GPUs alone.
+
+    return with_kernels
+
+
+def _copy(gradient: Tensor) -> Tensor:
+    """One of our own, with its rows side by side, as kernels want them."""
+    return gradient.clone(memory_format=torch.contiguous_format)
+
+
 class _Recurrence(Function):
     @staticmethod
     def forward(
@@ -84,6 +103,7 @@ class _Recurrence(Function):
         unit: PTU,
         cell: type[LSTMTape | GRUTape],
         walk: Walk,
+        prepare: Arithmetic,
         draw: Tensor | None,
         s: Tensor,
         x: Tensor,
@@ -108,15 +128,16 @@ class _Recurrence(Function):
 
         states = [walk.blocks(part) for part in (h, *tape.memory)]
         draws = [None] * len(walk.sizes) if draw is None else walk.blocks(draw)
-        by_step: Iterator[LSTMStep | GRUStep] = tape.steps(walk)
-        each = zip(by_step, fused_unit.steps(walk, gates, s, t, h), draws, strict=True)
+        by_step: Iterable[LSTMStep | GRUStep] = prepare(tape.steps(walk))
+        by_unit_step = prepare(fused_unit.steps(walk, gates, s, t, h))
+        each = zip(by_step, by_unit_step, draws, strict=True)
         by_cell, by_unit = weight_hh.t(), weight_target.t()
         for step, (of_cell, of_unit, draw_i) in enumerate(each):
             before = (walk.before(step, *parts) for parts in zip(states, first, strict=True))
             of_cell.run(by_cell, of_unit.t, *before)
             of_unit.run(unit, by_unit, draw_i)
 
-        ctx.unit, ctx.cell, ctx.walk = unit, cell, walk
+        ctx.unit, ctx.cell, ctx.walk, ctx.prepare = unit, cell, walk, prepare
         ctx.save_for_backward(
             *(s, x, weight_ih, weight_hh, s_factor, weight_source, weight_target),
             *(gates, t, h, *first, *tape),
@@ -133,7 +154,7 @@ class _Recurrence(Function):
                 "gradient with create_graph=True, run forward and backward pass inside `with "
                 'ptu_seq.nn.recurrence_backend("reference")`.'
             )
-        unit, cell, walk = ctx.unit, ctx.cell, ctx.walk
+        unit, cell, walk, prepare = ctx.unit, ctx.cell, ctx.walk, ctx.prepare
         s, x, weight_ih, weight_hh, s_factor, weight_source, weight_target, gates, t, h, *rest = (
             ctx.saved_tensors
         )
@@ -149,33 +170,26 @@ class _Recurrence(Function):
         d_unit = fused_unit.slopes(unit, gates, s, t)
         reported = None
         if d_gates is not None:
-            reported = (d_gates * slope_of_sigmoid(gates))[:, : 2 * h.shape[1]]
+            reported = slope_of_sigmoid(gates).mul_(d_gates)[:, : 2 * h.shape[1]]
         # The state's gradient: of a sequence that the walk back has yet to reach, its final one.
         d_state = [
-            torch.zeros_like(part) if d is None else d.clone()
+            torch.zeros_like(part) if d is None else _copy(d)
             for part, d in zip(first, d_final, strict=True)
         ]
-        d_h = torch.zeros_like(h) if d_h is None else d_h.clone()
+        d_h = torch.zeros_like(h) if d_h is None else _copy(d_h)
 
-        size = h.shape[1]
-        by_gate = d_unit.unflatten(1, (3, size))
         each = zip(
-            slopes.steps(walk),
-            *map(walk.blocks, (d_h, d_h.unsqueeze(1), gates[:, size : 2 * size])),
-            *map(walk.blocks, (by_gate, d_unit[:, : 2 * size])),
-            [None] * len(walk.sizes) if reported is None else walk.blocks(reported),
+            prepare(slopes.steps(walk)),
+            prepare(fused_unit.steps_back(walk, d_h, gates, d_unit, reported)),
             strict=True,
         )
-        for of_cell, d_h_i, d_each, update, by_gate_i, d_gates_i, reported_i in reversed([*each]):
-            d_now = [d if len(d) == len(d_h_i) else d[: len(d_h_i)] for d in d_state]
-            d_h_i.add_(d_now[0])
-            by_gate_i.mul_(d_each)
-            if reported_i is not None:
-                d_gates_i.add_(reported_i)
-            d_t = torch.addcmul(d_h_i, d_h_i, update, value=-1)
-            add_product(d_t, d_gates_i, weight_target)
+        for of_cell, of_unit in reversed([*each]):
+            rows = len(of_unit.d_h)
+            d_now = [d if len(d) == rows else d[:rows] for d in d_state]
+            d_t = of_unit.run(weight_target, d_now[0])
             of_cell.run(weight_hh, d_t, *d_now)
 
+        size = h.shape[1]
         d_cell = slopes.products.to(weight_hh.dtype)
         d_unit = d_unit.to(weight_source.dtype)
         fine_tune, update, _ = gates.chunk(3, dim=1)
@@ -190,9 +204,9 @@ class _Recurrence(Function):
             lambda: d_unit.sum(0),
             lambda: d_unit[:, : 2 * size].t() @ t.to(d_unit.dtype),
         )
-        needed = ctx.needs_input_grad[4:]
+        needed = ctx.needs_input_grad[5:]
         return (
-            *[None] * 4,
+            *[None] * 5,
             *(gradient() if need else None for gradient, need in zip(wanted, needed, strict=False)),
             *d_state,
         )

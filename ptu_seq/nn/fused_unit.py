@@ -44,6 +44,51 @@ def steps(walk: Walk, gates: Tensor, s: Tensor, t: Tensor, h: Tensor) -> Iterato
     return map(UnitStep, *map(walk.blocks, parts))
 
 
+class UnitStepBack(NamedTuple):
+    """A step's block of gradients: of the gated state, and of what `slopes` are the slopes by."""
+
+    d_h: Tensor
+    d_each: Tensor
+    update: Tensor
+    by_gate: Tensor
+    d_gates: Tensor
+    reported: Tensor | None
+
+    def run(self, weight_target: Tensor, d_state: Tensor) -> Tensor:
+        """The target's gradient; makes the slopes gradients and `d_h` that of the gated state.
+
+        Args:
+            weight_target: the target's share of both gates.
+            d_state: the gradient that reaches the gated state from the step after.
+        """
+        self.d_h.add_(d_state)
+        self.by_gate.mul_(self.d_each)
+        if self.reported is not None:
+            self.d_gates.add_(self.reported)
+        d_t = torch.addcmul(self.d_h, self.d_h, self.update, value=-1)
+        add_product(d_t, self.d_gates, weight_target)
+        return d_t
+
+
+def steps_back(
+    walk: Walk, d_h: Tensor, gates: Tensor, slopes: Tensor, reported: Tensor | None
+) -> list[UnitStepBack]:
+    """The blocks, in the order walked.
+
+    Args:
+        walk: the order.
+        d_h: gradients of the gated states, without those that later steps add.
+        gates: gates and candidate.
+        slopes: see :func:`slopes`.
+        reported: gradients that reach the gates' products by the gates being read; None if none.
+    """
+    size = d_h.shape[1]
+    by_gate = slopes.unflatten(1, (3, size))
+    parts = (d_h, d_h.unsqueeze(1), gates[:, size : 2 * size], by_gate, slopes[:, : 2 * size])
+    last = [None] * len(walk.sizes) if reported is None else walk.blocks(reported)
+    return list(map(UnitStepBack, *map(walk.blocks, parts), last))
+
+
 def slopes(unit: PTU, gates: Tensor, s: Tensor, t: Tensor) -> Tensor:
     """The derivatives of the gated state by what gates and candidate are activations of."""
     fine_tune, update, candidate = gates.chunk(3, dim=1)

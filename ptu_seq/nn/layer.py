@@ -134,7 +134,7 @@ def last_hidden(output: Tensor, batch_sizes: Tensor | None, directions: int) -> 
     forward, *reverse = output.chunk(directions, dim=-1)
     if batch_sizes is None:
         return torch.stack([forward[-1], *(h[0] for h in reverse)])
-    entries = torch.arange(int(batch_sizes[0]))
+    entries = torch.arange(int(batch_sizes[0]), device=batch_sizes.device)
     lengths = (batch_sizes.unsqueeze(1) > entries).sum(0)
     starts = batch_sizes.cumsum(0) - batch_sizes
     last = (starts[lengths - 1] + entries).to(output.device)

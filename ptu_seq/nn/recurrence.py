@@ -34,7 +34,9 @@ def recurrence_backend(name: Backend) -> Iterator[None]:
     "reference" is the plain loop, differentiable any number of times, by `torch.func` and in
     forward mode too; "fused" one autograd function with a hand-derived backward pass, faster on a
     CPU and differentiable once, by `backward` and `torch.autograd.grad` alone. By default the CPU
-    has the fused one and every other device the loop. The loop also runs, whatever is chosen, where
+    has the fused one and every other device the loop. On a GPU the fused one has kernels of its own
+    (:mod:`ptu_seq.nn.fused_triton`), which have been tested by Triton's interpreter but not yet
+    been run on one: choose "fused" there and compare. The loop also runs, whatever is chosen, where
     a unit is pinned or of a class of your own, and under `torch.compile`, which fuses it itself.
     Inside "reference" the translators' encoder has torch's own kernel, too: see
     :mod:`ptu_seq.nn.packed`.
