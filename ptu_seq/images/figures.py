@@ -17,7 +17,7 @@ from ptu_seq.images.networks import NetworkShape
 from ptu_seq.images.transfer_data import ImageData
 from ptu_seq.models import PTUForImageClassification
 from ptu_seq.records import read_json
-from ptu_seq.report.figures import DPI, INK, MUTED
+from ptu_seq.report.style import DPI, INK, MUTED
 from ptu_seq.unit import PTUGates
 
 if TYPE_CHECKING:

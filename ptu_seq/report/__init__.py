@@ -1,18 +1,21 @@
 """What a run found: `summary.json`, `summary.md`, figures and `report.html`."""
 
+from ptu_seq.report.all_cells import overall
 from ptu_seq.report.figures import plot_gates, plot_scores, write_figures
 from ptu_seq.report.html import write_report
-from ptu_seq.report.results import read_results
+from ptu_seq.report.results import read_results, read_summary
 from ptu_seq.report.summary import build_summary, write_summary
-from ptu_seq.report.tables import format_markdown, format_table
+from ptu_seq.report.text import format_markdown, format_table
 
 __all__ = [
     "build_summary",
     "format_markdown",
     "format_table",
+    "overall",
     "plot_gates",
     "plot_scores",
     "read_results",
+    "read_summary",
     "write_figures",
     "write_report",
     "write_summary",

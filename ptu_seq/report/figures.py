@@ -1,4 +1,4 @@
-"""Figures of a run: scores against target size, and what the gates settled on.
+"""Figures of a run: scores against target size, ranks, and what the gates settled on.
 
 matplotlib is imported where a figure is made, and its global state (pyplot) is never touched.
 """
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptu_seq.report.results import Result, Size, cell_key, is_ptu, order_sizes, read_gates
+from ptu_seq.report.critical_difference import plot_critical_difference
+from ptu_seq.report.results import Result, Size, cell_key, order_sizes, read_gates
+from ptu_seq.report.style import DPI, GRID, INK, MUTED, method_styles
 from ptu_seq.report.tables import cell_label, methods_of, metric_of, score_rows
 
 if TYPE_CHECKING:
@@ -22,21 +24,16 @@ if TYPE_CHECKING:
 Summary = dict[str, Any]
 Sites = Sequence[Mapping[str, Any]]
 
-# Okabe and Ito's palette: told apart with every common kind of colour blindness. Markers repeat
-# what the colour says, for print in grey.
-INK, MUTED, GRID = "#222222", "#5f6368", "#e3e5e8"
-COLOURS = {"scratch": "#8a8d91", "frozen": "#56b4e9", "fine_tune": "#0072b2", "ptu": "#d55e00"}
-OTHER_COLOURS = ("#009e73", "#cc79a7", "#e69f00", "#000000", "#b8a900")
-MARKERS = {"scratch": "v", "frozen": "s", "fine_tune": "D", "ptu": "o"}
-OTHER_MARKERS = ("^", "p", "<", "h", ">", "X")
 GATES = {"fine_tune": ("fine-tune gate", "#0072b2"), "update": ("update gate", "#d55e00")}
-DPI = 150
 
 
 def write_figures(
     output_dir: str | Path, summary: Summary, results: Sequence[Result]
 ) -> list[Path]:
-    """Draws `figures/scores.png` and, where a method has gates, `figures/gates.png`.
+    """Draws `figures/scores.png`, and `critical_difference.png` and `gates.png` if there are any.
+
+    The second where at least three methods are ranked over at least five cells, the third where a
+    method has gates.
 
     Args:
         output_dir: the folder with `gates/`.
@@ -49,6 +46,9 @@ def write_figures(
     folder = Path(output_dir) / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     written = [plot_scores(summary, folder / "scores.png")]
+    ranking = (summary.get("overall") or {}).get("ranking")
+    if ranking and ranking["groups"] is not None:
+        written.append(plot_critical_difference(ranking, folder / "critical_difference.png"))
     gates: dict[str, list[Sites]] = {}
     # In the order of the table.
     for cell in summary["cells"]:
@@ -81,7 +81,7 @@ def plot_scores(summary: Summary, path: str | Path) -> Path:
     for (source, target, _), row in score_rows(summary):
         panels.setdefault(cell_label(summary, source, target), []).extend(row.values())
     methods, metric = methods_of(summary), metric_of(summary)
-    styles = _method_styles(methods)
+    styles = method_styles(methods)
     figure, axes, columns = _panels(list(panels), height=3.1)
     for ax, cells in zip(axes, panels.values(), strict=True):
         _score_panel(ax, cells, styles, metric.scale)
@@ -187,28 +187,6 @@ def _gates_label(summary: Summary, cell: Mapping[str, Any]) -> str:
     size = f"{cell['size']:,}" if isinstance(cell["size"], int) else cell["size"]
     label = f"{cell_label(summary, cell['source'], cell['target'])}, {size}"
     return label if cell["method"] == "ptu" else f"{label}, {cell['method']}"
-
-
-def _method_styles(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour, marker and line of each method; ptu's stands out and lies on top."""
-    known = [method for method in methods if method in COLOURS]
-    styles = {}
-    for i, method in enumerate(method for method in methods if method not in known):
-        colour = OTHER_COLOURS[i % len(OTHER_COLOURS)]
-        styles[method] = (colour, OTHER_MARKERS[i % len(OTHER_MARKERS)])
-    styles |= {method: (COLOURS[method], MARKERS[method]) for method in known}
-    return {
-        method: {
-            "color": styles[method][0],
-            "marker": styles[method][1],
-            "markersize": 6.5 if is_ptu(method) else 5.5,
-            "markeredgecolor": "white",
-            "markeredgewidth": 0.8,
-            "linewidth": 2.4 if is_ptu(method) else 1.5,
-            "zorder": 4 if is_ptu(method) else 3,
-        }
-        for method in methods
-    }
 
 
 def _panels(titles: Sequence[str], height: float) -> tuple[Figure, list[Axes], int]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
-from ptu_seq.errors import UserError
 from ptu_seq.report.metrics import Task
+from ptu_seq.report.page import PAGE
+from ptu_seq.report.results import read_summary
 from ptu_seq.report.tables import (
+    OVERALL_HEADER,
+    OVERALL_NOTE,
     best_methods,
     caption,
     cell_label,
@@ -24,6 +25,8 @@ from ptu_seq.report.tables import (
     methods_of,
     metric_of,
     most_seeds,
+    overall_rows,
+    overall_sentences,
     score_rows,
     score_text,
 )
@@ -38,6 +41,12 @@ FIGURES = {
         "each {target} and a line for each method. The table of scores above holds the same "
         "numbers.",
         "Means over seeds; bars show one standard deviation. “all” is not to scale.",
+    ),
+    "critical_difference.png": (
+        "Average ranks",
+        "Critical-difference diagram: each method at its average rank over all cells, and bars "
+        "that join methods whose ranks do not differ significantly.",
+        "1 is the best. Joined methods are not significantly apart (Nemenyi’s test, 0.05).",
     ),
     "gates.png": (
         "What the gates learned",
@@ -61,63 +70,6 @@ FIGURES = {
     ),
 }
 
-PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>$title</title>
-<style>
-:root { --page: #fbfaf8; --card: #fff; --ink: #1f2328; --muted: #5f6368; --line: #e2e0dc;
-  --accent: #b34700; --tint: #fdf1e8; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #16181b; --card: #1e2125; --ink: #e8e6e3; --muted: #a2a7ad; --line: #353a40;
-    --accent: #ff9d5c; --tint: #33271e; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink);
-  font: 16px/1.6 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.1rem 4rem; }
-h1 { font-size: 1.25rem; font-weight: 600; color: var(--muted); margin: 0 0 .4rem;
-  overflow-wrap: anywhere; }
-h2 { font-size: 1.2rem; margin: 2.8rem 0 .6rem; }
-p { margin: .5rem 0; }
-.answer { font-size: clamp(1.2rem, 3.6vw, 1.65rem); line-height: 1.35; font-weight: 600;
-  text-wrap: pretty; }
-.note, figcaption { color: var(--muted); font-size: .9rem; max-width: 46rem;
-  overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; background: var(--card); border: 1px solid var(--line);
-  border-radius: .6rem; margin: .9rem 0; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem;
-  font-variant-numeric: tabular-nums; }
-th, td { padding: .5rem .85rem; text-align: right; white-space: nowrap; }
-th { color: var(--muted); font-weight: 600; }
-th.text, td.text { text-align: left; }
-td.wrap { white-space: normal; overflow-wrap: anywhere; }
-tbody tr { border-top: 1px solid var(--line); }
-td.best { font-weight: 700; color: var(--accent); background: var(--tint); }
-figure { margin: .9rem 0; }
-img { display: block; width: auto; max-width: 100%; height: auto; background: #fff;
-  padding: .8rem; border: 1px solid var(--line); border-radius: .6rem; }
-figcaption { margin-top: .5rem; }
-pre { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem;
-  overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .88rem; }
-details { margin-top: 2.8rem; }
-details + details { margin-top: 1rem; }
-summary { font-size: 1.05rem; font-weight: 600; cursor: pointer; }
-</style>
-</head>
-<body>
-<main>
-<h1>$title</h1>
-<p class="answer">$answer</p>
-$body
-</main>
-</body>
-</html>
-""")
-
 
 def write_report(output_dir: str | Path) -> Path:
     """Writes `report.html` from `summary.json` and `figures/`, and returns its path.
@@ -132,18 +84,15 @@ def write_report(output_dir: str | Path) -> Path:
         UserError: if `summary.json` is not there or not complete.
     """
     output_dir = Path(output_dir)
-    try:
-        summary = json.loads((output_dir / "summary.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{output_dir}: there is no summary.json to report on.") from None
-    except ValueError as error:
-        raise UserError(f"{output_dir / 'summary.json'}: not complete JSON ({error}).") from None
+    summary = read_summary(output_dir)
     task = metric_of(summary).task
     sections = [
         _scores(summary),
         _figure(output_dir, "scores.png", task),
         _further_scores(summary),
         _comparisons(summary),
+        _overall(summary.get("overall")),
+        _figure(output_dir, "critical_difference.png", task),
         _figure(output_dir, "gates.png", task),
         _figure(output_dir, "gate_maps.png", task),
         _figure(output_dir, "examples.png", task),
@@ -203,6 +152,19 @@ def _comparisons(summary: Summary) -> str:
         rows.append("".join(_td(text, cls) for text, cls in zip(texts, classes, strict=True)))
     body = _note(comparison_note(summary)) + _table(comparison_header(summary), rows, text=3)
     return _section("Is the difference more than chance?", body)
+
+
+def _overall(overall: dict[str, Any] | None) -> str:
+    if not overall:
+        return ""
+    rows = []
+    for one, texts in zip(overall["comparisons"], overall_rows(overall), strict=True):
+        ahead = one["effect_size"] > 0
+        classes = ["text", *("best" if ahead and "*" in text else "" for text in texts[1:])]
+        rows.append("".join(_td(text, cls) for text, cls in zip(texts, classes, strict=True)))
+    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in overall_sentences(overall))
+    table = _note(OVERALL_NOTE) + _table(OVERALL_HEADER, rows, text=1) if rows else ""
+    return _section("Over all cells", said + table) if said + table else ""
 
 
 def _figure(output_dir: Path, name: str, task: Task) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ptu_seq.errors import UserError
+
 Result = dict[str, Any]
 Size = int | str
 Predictions = list[int] | list[str]
@@ -48,6 +50,22 @@ def read_results(output_dir: str | Path) -> list[Result]:
             continue
         results[(*cell_key(result), result["method"], result["seed"])] = result
     return list(results.values())
+
+
+def read_summary(output_dir: str | Path) -> dict[str, Any]:
+    """The content of `summary.json`.
+
+    Raises:
+        UserError: if it is not there or not complete.
+    """
+    path = Path(output_dir) / "summary.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{output_dir}: there is no summary.json to report on.") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not complete JSON ({error}).") from None
+    return content
 
 
 def read_predictions(output_dir: str | Path, run_id: str) -> tuple[Predictions, Predictions] | None:

@@ -8,6 +8,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import torch
 
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import compare, summarise_scores
+from ptu_seq.report.all_cells import joint_p_value, overall
+from ptu_seq.report.claims import headline
 from ptu_seq.report.costs import Cost, training_costs
 from ptu_seq.report.metrics import ExampleTest, Metric, get_metric
 from ptu_seq.report.results import (
@@ -27,7 +30,8 @@ from ptu_seq.report.results import (
     read_predictions,
     read_results,
 )
-from ptu_seq.report.tables import format_markdown
+from ptu_seq.report.text import format_markdown
+from ptu_seq.significance import holm, paired_effect_size
 
 Summary = dict[str, Any]
 Cell = dict[str, Any]
@@ -86,9 +90,14 @@ def build_summary(results: Sequence[Result], recipe: str, output_dir: str | Path
           with all settings tried; where runs have several scores, `scores_mean` and
           the `signatures` of each
         - `comparisons`: `ptu`, alone and with companions, against each method before it in the
-          table; the fields are those of :class:`~ptu_seq.evaluation.Comparison`, and the
-          `signature` of sacrebleu's test for translations. Scores and differences are as the
-          metric gives them: accuracy as a share (0.731), BLEU from 0 to 100.
+          table; the fields are those of :class:`~ptu_seq.evaluation.Comparison`, the
+          `effect_size` over seeds (:func:`~ptu_seq.significance.paired_effect_size`), the
+          `signature` of sacrebleu's test for translations, and `p_value_holm`, Holm's correction
+          of :func:`~ptu_seq.report.all_cells.joint_p_value` over all of these comparisons. Scores
+          and differences are as the metric gives them: accuracy as a share (0.731), BLEU from 0 to
+          100.
+        - `overall`: statistics over all cells, see :func:`~ptu_seq.report.all_cells.overall`; null
+          with fewer than two
         - `environment`: versions and machine
 
     Raises:
@@ -120,44 +129,16 @@ def build_summary(results: Sequence[Result], recipe: str, output_dir: str | Path
             for against in methods[:i]
             if (comparison := _comparison(runs[method], runs[against], metric, Path(output_dir)))
         ]
-    return {
+    for comparison, p in zip(comparisons, holm(list(map(joint_p_value, comparisons))), strict=True):
+        comparison["p_value_holm"] = p
+    summary: Summary = {
         "recipe": recipe,
         "metric": metrics[0],
         "headline": headline(cells, metric),
         "cells": cells,
         "comparisons": comparisons,
-        "environment": environment(),
     }
-
-
-def headline(cells: Sequence[Cell], metric: Metric) -> str:
-    """What the cells say about `ptu`, in a sentence computed from their means."""
-    tables: dict[tuple[Any, ...], dict[str, float]] = {}
-    for cell in cells:
-        tables.setdefault(cell_key(cell), {})[cell["method"]] = cell["mean"]
-    tables = {key: means for key, means in tables.items() if "ptu" in means and len(means) > 1}
-    if not tables:
-        return "No cell has both ptu and another method yet, so there is nothing to compare."
-    best = sum(
-        means["ptu"] > max(mean for method, mean in means.items() if method != "ptu")
-        for means in tables.values()
-    )
-    noun = "cell" if len(tables) == 1 else "cells"
-    sentence = f"ptu has the highest mean in {best} of {len(tables)} {noun}"
-    rivals = metric.task.rivals
-    gains = [
-        metric.scale * (means["ptu"] - max(means[rival] for rival in rivals))
-        for means in tables.values()
-        if means.keys() >= set(rivals)
-    ]
-    if not gains:
-        return f"{sentence}."
-    average = sum(gains) / len(gains)
-    verb = "loses" if round(average, 2) < 0 else "gains"
-    return (
-        f"{sentence}; against the better of {' and '.join(rivals)} it {verb} "
-        f"{abs(average):.2f} {metric.unit} on average (worst {min(gains):+.2f})."
-    )
+    return summary | {"overall": overall([summary]), "environment": environment()}
 
 
 def environment() -> dict[str, Any]:
@@ -227,7 +208,8 @@ def _comparison(
         return None
     pairs = [(ours[seed], theirs[seed]) for seed in seeds]
     first = pairs[0][0]
-    result = compare([a["score"] for a, _ in pairs], [b["score"] for _, b in pairs])
+    scores = [a["score"] for a, _ in pairs], [b["score"] for _, b in pairs]
+    result = compare(*scores)
     test = _test_over_examples(pairs, metric, output_dir)
     if test is not None:
         result = replace(result, p_value=test.p_value, interval=test.interval)
@@ -236,6 +218,7 @@ def _comparison(
         **{field: first[field] for field in ("source", "target", "size", "method")},
         "against": pairs[0][1]["method"],
         **asdict(result),
+        "effect_size": paired_effect_size(*scores),
         **({} if signature is None else {"signature": signature}),
     }
 
@@ -269,6 +252,7 @@ def _mean(runs: Sequence[Result], field: str) -> float | None:
     return sum(values) / len(values) if values else None
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

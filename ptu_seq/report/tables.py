@@ -1,19 +1,19 @@
-"""The summary as tables: Markdown for `summary.md`, aligned text for the terminal."""
+"""What the tables of a summary hold: header, rows and a note on what the numbers are."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ptu_seq.report.costs import cost_line
 from ptu_seq.report.metrics import LESS_IS_BETTER, SCORE_NAMES, Metric, get_metric
 from ptu_seq.report.results import Size, cell_key, order_methods
+from ptu_seq.significance import SIGNIFICANT
 
 Summary = dict[str, Any]
 Cell = dict[str, Any]
 
-SIGNIFICANT = 0.05
+#: So many of the comparison table's last columns do not fit into 80 columns of a terminal.
+WIDE = 3
 
 
 def score_rows(summary: Summary) -> list[tuple[tuple[str, str, Size], dict[str, Cell]]]:
@@ -116,15 +116,16 @@ def comparison_note(summary: Summary) -> str:
     return (
         f"Differences in mean score, in {metric.unit}. p examples and the 95% interval: "
         f"{metric.test_name}{signed}. p seeds: paired t test over seeds, the test set given. Won: "
-        "seeds in which the first is ahead. * p < 0.05, each test by itself, not corrected for how "
-        "many there are."
+        "seeds in which the first is ahead. * p < 0.05, in both columns each test by itself. p "
+        "Holm: the larger of both, corrected for all comparisons of this table. Effect: mean over "
+        "standard deviation of the seeds' differences, with Hedges' correction."
     )
 
 
 def comparison_header(summary: Summary) -> list[str]:
-    """Columns of the comparison table; the last one is the widest."""
+    """Columns of the comparison table; the last :data:`WIDE` are those that need a wide page."""
     target = metric_of(summary).task.target
-    tests = ["p examples", "p seeds", "won", "95% interval"]
+    tests = ["p examples", "p seeds", "won", "p Holm", "effect", "95% interval"]
     return [target, "size", "methods", "points", *tests]
 
 
@@ -139,8 +140,59 @@ def comparison_row(summary: Summary, comparison: dict[str, Any]) -> list[str]:
         p_text(comparison["p_value"]),
         p_text(comparison["p_value_seeds"]),
         f"{comparison['wins']}/{comparison['seeds']}",
+        p_text(comparison.get("p_value_holm")),  # a summary of an earlier version has none
+        _signed(comparison.get("effect_size")),
         "–" if bounds is None else f"{signed(bounds[0])} to {signed(bounds[1])}",
     ]
+
+
+#: Columns of the overall table.
+OVERALL_HEADER = ["methods", "won", "tied", "lost", "sure", "p cells", "p seeds", "effect"]
+
+OVERALL_NOTE = (
+    "Over all cells that have both methods: in how many the first has the higher mean (won). Sure: "
+    "cells won and lost with p below 0.05 over seeds and over test examples, corrected for the "
+    "number of cells. p cells: Wilcoxon's signed-rank test over cells, taken as independent; p "
+    "seeds: t test over seeds, of each one's mean difference over all cells; both corrected for "
+    "the comparisons of this table (Holm). Effect: rank-biserial correlation, 1 where all cells "
+    "are won. * p < 0.05."
+)
+
+
+def overall_rows(overall: dict[str, Any]) -> list[list[str]]:
+    """Rows of the overall table, a row a comparison, with the columns of `OVERALL_HEADER`."""
+    return [
+        [
+            f"{one['method']} – {one['against']}",
+            *(str(one[count]) for count in ("wins", "ties", "losses")),
+            f"{one['significant_wins']}, {one['significant_losses']}",
+            p_text(one["p_value_holm"]),
+            p_text(one["p_value_seeds_holm"]),
+            _signed(one["effect_size"]),
+        ]
+        for one in overall["comparisons"]
+    ]
+
+
+def overall_sentences(overall: dict[str, Any]) -> list[str]:
+    """What the statistics over all cells say: a sentence a comparison, and one on the ranks."""
+    said = [one["sentence"] for one in overall["comparisons"] if one["sentence"]]
+    ranking = overall["ranking"]
+    return [*said, *([_ranking_sentence(ranking)] if ranking else [])]
+
+
+def _ranking_sentence(ranking: dict[str, Any]) -> str:
+    ranks = sorted(ranking["ranks"].items(), key=lambda item: item[1])
+    left_out = ranking["left_out"]
+    without = f", {left_out} without all of these left out" if left_out else ""
+    places = ", ".join(f"{method} {rank:.2f}" for method, rank in ranks)
+    sentence = f"Average ranks over {ranking['cells']} cells{without}: {places}"
+    if ranking["friedman"] is None:
+        return f"{sentence}."
+    p = ranking["friedman"]["p_value"]
+    value = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    difference = ranking["critical_difference"]
+    return f"{sentence} (Friedman {value}; Nemenyi's critical difference {difference:.2f})."
 
 
 def p_text(p: float | None) -> str:
@@ -150,103 +202,12 @@ def p_text(p: float | None) -> str:
     return ("<0.001" if p < 0.001 else f"{p:.3f}") + (" *" if p < SIGNIFICANT else "")
 
 
-def format_markdown(summary: Summary) -> str:
-    """The content of `summary.md`: the answer, the scores (best in bold), the comparisons."""
-    methods, target = methods_of(summary), metric_of(summary).task.target
-    scores = _score_table(summary, best="**{}**", other="{}", escape=_escape)
-    lines = [
-        f"# {summary['recipe']}",
-        "",
-        summary["headline"],
-        "",
-        f"{_escape(caption(summary))} The highest mean of each row is bold.",
-        "",
-        *_markdown_table([target, "size", *methods], scores, left=2),
-    ]
-    if costs := cost_line(summary["cells"]):
-        lines += ["", costs]
-    if further := further_scores(summary):
-        rows = [[_escape(text) for text in row] for row in further.rows]
-        lines += ["", further.note, "", *_markdown_table(further.header, rows, left=3)]
-        lines += [line for text in further.signatures for line in ("", f"`{text}`")]
-    if summary["comparisons"]:
-        rows = [[_escape(t) for t in comparison_row(summary, c)] for c in summary["comparisons"]]
-        lines += ["", comparison_note(summary).replace("*", "\\*"), ""]
-        lines += _markdown_table(comparison_header(summary), rows, left=3)
-    return "\n".join(lines) + "\n"
-
-
-def format_table(summary: Summary, width: int | None = None) -> str:
-    """Scores, comparisons and the answer as plain text for the terminal.
-
-    Args:
-        summary: content of `summary.json`.
-        width: of the terminal, asked of it if None; columns that do not fit go below.
-    """
-    width = shutil.get_terminal_size().columns if width is None else width
-    target = metric_of(summary).task.target
-    header = [target, "size", *(f"{method} " for method in methods_of(summary))]
-    scores = _score_table(summary, best="[{}]", other="{} ", escape=str)
-    blocks = [f"{caption(summary)}\n[ ] marks the highest mean of a row."]
-    blocks += _text_tables(header, scores, width, left=2)
-    if summary["comparisons"]:
-        # Without the interval, which would not fit into 80 columns.
-        rows = [comparison_row(summary, c)[:-1] for c in summary["comparisons"]]
-        blocks += _text_tables(comparison_header(summary)[:-1], rows, width, left=3)
-        blocks.append("* p < 0.05; won: seeds in which the first of the two is ahead")
-    return "\n\n".join([*blocks, summary["headline"]])
-
-
-def _score_table(
-    summary: Summary, best: str, other: str, escape: Callable[[str], str]
-) -> list[list[str]]:
-    methods, seeds, metric = methods_of(summary), most_seeds(summary), metric_of(summary)
-    table = []
-    for (source, target, size), row in score_rows(summary):
-        highest = best_methods(row)
-        scores = [
-            (best if method in highest else other).format(
-                score_text(metric, row.get(method), seeds)
-            )
-            for method in methods
-        ]
-        table.append([escape(cell_label(summary, source, target)), str(size), *scores])
-    return table
-
-
-def _text_tables(
-    header: Sequence[str], rows: Sequence[Sequence[str]], width: int, left: int
-) -> list[str]:
-    """Aligned columns, in as many tables as the width asks for; each repeats the first `left`."""
-    table = [header, *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    labels = list(range(left))
-    chunks: list[list[int]] = [[]]
-    for i in range(left, len(header)):
-        columns = [*labels, *chunks[-1], i]
-        if chunks[-1] and sum(widths[c] for c in columns) + 2 * (len(columns) - 1) > width:
-            chunks.append([])
-        chunks[-1].append(i)
-
-    def line(row: Sequence[str], columns: Sequence[int]) -> str:
-        return "  ".join(
-            row[c].ljust(widths[c]) if c < left else row[c].rjust(widths[c]) for c in columns
-        ).rstrip()
-
-    return ["\n".join(line(row, [*labels, *chunk]) for row in table) for chunk in chunks]
-
-
-def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    rule = ["---" if i < left else "---:" for i in range(len(header))]
-    return [f"| {' | '.join(row)} |" for row in (header, rule, *rows)]
+def _signed(effect: float | None) -> str:
+    return "–" if effect is None else f"{effect:+.2f}"
 
 
 def _sources(summary: Summary) -> list[str]:
     return sorted({cell["source"] for cell in summary["cells"]})
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*")
 
 
 def _one_place(score: float | None) -> str:

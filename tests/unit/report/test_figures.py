@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ptu_seq.report import plot_gates, plot_scores, read_results, write_figures, write_summary
-from ptu_seq.report.figures import _method_styles, _size_positions
+from ptu_seq.report.figures import _size_positions
+from ptu_seq.report.style import method_styles
 
 
 def png_size(path: Path) -> tuple[int, int]:
@@ -65,8 +66,8 @@ def test_all_lies_to_the_right_of_every_number():
 
 
 def test_every_method_has_its_own_colour_and_keeps_it():
-    few = _method_styles(["frozen", "ptu"])
-    many = _method_styles(["scratch", "frozen", "fine_tune", "l2_sp", "lp_ft", "ptu", "ptu+dann"])
+    few = method_styles(["frozen", "ptu"])
+    many = method_styles(["scratch", "frozen", "fine_tune", "l2_sp", "lp_ft", "ptu", "ptu+dann"])
     assert len({style["color"] for style in many.values()}) == len(many)
     assert len({style["marker"] for style in many.values()}) == len(many)
     assert few["ptu"] == many["ptu"] and few["frozen"] == many["frozen"]
