@@ -7,10 +7,13 @@ What is measured, on random images of 28 x 28 pixels or random texts of 24 token
   and what the forward pass keeps for the backward one.
 
 The two networks run in turn in one process, a step each, for so many rounds: read the ratios, each
-the median over rounds of the one's time divided by the other's in the same round.
+the median over rounds of the one's time divided by the other's in the same round. With --check the
+ratios are held against those of an earlier report of the same settings: one that is more than 15
+percent larger ends the process with exit code 1.
 
     python scripts/benchmark_attached.py
     python scripts/benchmark_attached.py --networks lenet bert --output attached.json
+    python scripts/benchmark_attached.py --check attached.json
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from benchmark_check import Check
 from benchmark_rounds import (
     MIB,
     BenchmarkParser,
@@ -51,6 +55,8 @@ BERT = {
     "num_attention_heads": 12,
     "intermediate_size": 1536,
 }
+
+CHECK = Check(rows=("network", "units"), settings=("batch", "threads"))
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         measurements += pair
         if arguments.output is not None:  # after every network: an interrupted run keeps them
             write_report(arguments, measurements)
+    CHECK.end(arguments, measurements)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -91,7 +98,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     names = [*IMAGES, "bert"]
     parser.add("--networks", names, "which networks", nargs="+", choices=names)
     parser.add("--batch", 32, "examples in a batch", **parser.numbers)
-    return parser.read(argv)
+    CHECK.add_flag(parser)
+    arguments = parser.read(argv)
+    CHECK.read(parser, arguments)
+    return arguments
 
 
 def measure(name: str, batch: int, repeats: int, warmup: int) -> list[Measurement]:

@@ -3,7 +3,9 @@
 Both models translate the same lines with the same beam search and the batches of `ptu-seq
 translate`, in turn in one process, for so many rounds: read the ratio, the median over rounds of
 the one's time divided by the other's in the same round. BLEU is sacrebleu's, against the
-references, a line each. The p-value is that of its paired bootstrap.
+references, a line each. The p-value is that of its paired bootstrap. With --check the ratio of
+times is held against that of an earlier report of the same settings: if it is more than 15 percent
+larger, the process ends with exit code 1.
 
     python scripts/benchmark_decoding.py --model runs/low_resource_mt/model --input test.tl \
         --references test.en --output decoding.json
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from benchmark_check import Check
 from benchmark_rounds import BenchmarkParser, Timing, timings, write_report
 
 from ptu_seq.errors import UserError
@@ -25,6 +28,8 @@ from ptu_seq.inference import open_lines
 from ptu_seq.quantization import quantize_int8
 from ptu_seq.translation.evaluation import compare_translations, score_translations
 from ptu_seq.translation.inference import Translator, translate
+
+CHECK = Check(rows=("numbers",), settings=("beam_size", "batch", "threads"))
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"p of the difference in BLEU: {p_value:.3f}")
     if arguments.output is not None:
         write_report(arguments, measurements)
+    CHECK.end(arguments, measurements)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -68,7 +74,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.add_argument(flag, required=True, metavar="PATH", help=help_)
     parser.add("--beam_size", 5, "hypotheses of beam search", **parser.numbers)
     parser.add("--batch", 32, "sentences translated at a time", **parser.numbers)
-    return parser.read(argv)
+    CHECK.add_flag(parser)
+    arguments = parser.read(argv)
+    CHECK.read(parser, arguments)
+    return arguments
 
 
 def measure(arguments: argparse.Namespace) -> tuple[list[Measurement], float]:

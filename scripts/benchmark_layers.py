@@ -35,14 +35,13 @@ is more than 15 percent larger ends the process with exit code 1.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from benchmark_check import Check
 from benchmark_rounds import (
     MIB,
     BenchmarkParser,
@@ -66,8 +65,7 @@ KINDS: dict[
     "gru": (nn.GRU, PTUGRU, GatedGRU),
 }
 LEVELS = ("layer", "step")
-#: How much worse than expected a ratio may be.
-SLACK = 1.15
+CHECK = Check(rows=("layer", "size"), settings=("batch", "length", "threads"))
 
 
 class Contender(NamedTuple):
@@ -116,11 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             measurements += of_size
             if arguments.output is not None:  # After every size: an interrupted run keeps them.
                 write_report(arguments, measurements)
-    if arguments.check is not None:
-        worse = regressions(measurements, arguments.check)
-        for line in worse:
-            print(line)
-        sys.exit(1 if worse else 0)
+    CHECK.end(arguments, measurements)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -132,56 +126,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--sizes", [128, 256, 512], "input and hidden sizes", nargs="+", **numbers)
     add("--batch", 32, "sequences in a batch", **numbers)
     add("--length", 40, "time steps", **numbers)
-    parser.add_argument(
-        "--check",
-        type=Path,
-        metavar="FILE",
-        help="end with exit code 1 if a ratio is over 15%% worse than in this report",
-    )
+    CHECK.add_flag(parser)
     arguments = parser.read(argv)
-    if arguments.check is not None:
-        arguments.check = expectation(parser, arguments)
+    CHECK.read(parser, arguments)
     return arguments
-
-
-def expectation(parser: BenchmarkParser, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """The measurements of the report to check against, which must have been made alike."""
-    file = arguments.check
-    try:
-        report = json.loads(file.read_text(encoding="utf-8"))
-        settings, measurements = report["settings"], report["measurements"]
-        for row in measurements:
-            _ = row["layer"], row["size"], row["forward"]["ratio"], row["training_step"]["ratio"]
-    except (OSError, ValueError, KeyError, TypeError):
-        parser.error(f"--check: {file} is no report that --output wrote.")
-    for name in ("batch", "length", "threads"):
-        if settings.get(name) != getattr(arguments, name):
-            parser.error(
-                f"--check: {file} was measured with --{name} {settings.get(name)}, "
-                f"not {getattr(arguments, name)}."
-            )
-    return measurements
-
-
-def regressions(measured: Sequence[Measurement], expected: Sequence[dict[str, Any]]) -> list[str]:
-    """A line for each ratio that is worse than expected, or of which nothing is expected."""
-    ratios = {
-        (row["layer"], row["size"], what): row[what]["ratio"]
-        for row in expected
-        for what in ("forward", "training_step")
-    }
-    lines = []
-    for row in measured:
-        for what, timing in (("forward", row.forward), ("training_step", row.training_step)):
-            before = ratios.get((row.layer, row.size, what))
-            if before is None:
-                lines.append(f"{row.layer}, size {row.size}: the report has no {what}.")
-            elif timing.ratio > SLACK * before:
-                lines.append(
-                    f"{row.layer}, size {row.size}: the ratio of {what.replace('_', ' ')} is "
-                    f"{timing.ratio:.2f}, expected {before:.2f}."
-                )
-    return lines
 
 
 def contenders(kind: str, levels: Sequence[Level], x: Tensor) -> list[Contender]:

@@ -12,7 +12,8 @@ In decoding all systems write translations of one length, however little sense t
 few steps: the work is then the same. Rates are medians over rounds, and ratios medians of the ratio
 to the first system's rate in the same round: read these first. ptu-seq-units is a child network
 beside its frozen parent, units between them at layer level; ptu-seq-int8 is ptu-seq, but decodes
-with 8-bit integers.
+with 8-bit integers. With --check the ratios are held against those of an earlier report of the same
+settings: one that is more than 15 percent smaller ends the process with exit code 1.
 
 `quality` runs the recipe low_resource_mt with the methods scratch and ptu, and then trains JoeyNMT
 on the same pairs, cut into the same tokens: from scratch, and warm-started (load_model) from a
@@ -26,6 +27,7 @@ sacrebleu's, on detokenised text. What is finished is not done again. Flags afte
 to the recipe.
 
     python scripts/benchmark_translation.py speed --output speed.json
+    python scripts/benchmark_translation.py speed --check speed.json
     python scripts/benchmark_translation.py quality --sizes 1000 5000 --output quality.json
     python scripts/benchmark_translation.py quality --sizes 200 --seeds 1 --tuning_settings 1 \
         --output_dir runs/short -- --parent_max_steps 20 --max_steps 20
@@ -43,6 +45,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmark_check import Check
 from translation_peers import quality, speed
 from translation_peers.environment import PEERS, default_environment, prepare_environment
 
@@ -50,6 +53,14 @@ from ptu_seq import __version__
 from ptu_seq.cli import Parser
 from ptu_seq.data import load_translation
 from ptu_seq.errors import UserError
+
+#: Flags of `speed` on which its ratios depend.
+SPEED_FLAGS = (
+    *("systems", "dataset", "rnn_type", "embedding_size", "hidden_size", "num_layers", "bridge"),
+    *("input_feeding", "vocab_size", "dropout", "max_length", "batch_tokens", "train_steps"),
+    *("decode_sentences", "decode_batch", "decode_length", "beam_size"),
+)
+SPEED_CHECK = Check(rows=("system",), settings=SPEED_FLAGS, better="higher")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -72,9 +83,10 @@ def measure_speed(arguments: argparse.Namespace) -> None:
     print(speed.HEADER, *map(speed.row, measurements), sep="\n")
     write_report(
         arguments,
-        {**asdict(options), "dataset": arguments.dataset},
+        {name: getattr(arguments, name) for name in (*SPEED_FLAGS, "rounds", "warmup")},
         {"measurements": [asdict(measurement) for measurement in measurements]},
     )
+    SPEED_CHECK.end(arguments, measurements)
 
 
 def compare_quality(arguments: argparse.Namespace) -> None:
@@ -138,6 +150,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if recipe_flags and arguments.command is not compare_quality:
         parser.error(f"only quality passes flags on: {' '.join(recipe_flags)}")
     arguments.recipe_flags = recipe_flags
+    if arguments.command is measure_speed:
+        SPEED_CHECK.read(parser, arguments)
     if arguments.output is not None:
         try:  # Now, not after minutes of measuring.
             arguments.output.parent.mkdir(parents=True, exist_ok=True)
@@ -200,6 +214,7 @@ def _add_speed(parser: argparse.ArgumentParser) -> None:
     _add(parser, "--beam_size", 5, "hypotheses of beam search", **numbers)
     _add(parser, "--rounds", 9, "rounds that are timed", **numbers)
     _add(parser, "--warmup", 2, "rounds before them that are not", **numbers)
+    SPEED_CHECK.add_flag(parser)
 
 
 def _add_quality(parser: argparse.ArgumentParser) -> None:

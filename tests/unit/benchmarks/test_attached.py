@@ -35,6 +35,18 @@ def test_table_and_json_hold_each_network_twice(script, tmp_path, capsys):
     table = capsys.readouterr().out.splitlines()[2:]
     assert [line.split()[0] for line in table] == ["lenet", "lenet", "bert", "bert"]
 
+    for row in rows:
+        row["training_step"]["ratio"] = row["memory_ratio"] = 0.1 if row["units"] else 1.0
+    file.write_text(json.dumps(report), encoding="utf-8")
+    words = ["--networks", "lenet", "--batch", "3", "--repeats", "1", "--check", str(file)]
+    with pytest.raises(SystemExit) as ended:
+        script.main(words)
+    assert ended.value.code == 1
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    assert [line.split(" is ")[0] for line in lines] == [
+        *("lenet, units True: the ratio of training step", "lenet, units True: the ratio of memory")
+    ]
+
 
 def test_memory_is_that_of_weights_moments_and_activations(script):
     network, inputs = script.networks("lenet", 2)

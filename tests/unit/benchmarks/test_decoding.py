@@ -42,6 +42,21 @@ def test_both_models_are_timed_and_scored(script, words, tiny_translator, tmp_pa
     ]
 
 
+def test_the_ratio_is_checked_against_a_report(script, words, tmp_path, capsys):
+    file = tmp_path / "decoding.json"
+    timing = {"ratio": 0.0}
+    rows = [{"numbers": name, "translation": timing} for name in ("float32", "int8")]
+    settings = {"beam_size": 5, "batch": 32, "threads": 1}
+    file.write_text(json.dumps({"settings": settings, "measurements": rows}), encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        script.main([*words, "--check", str(file)])
+    assert ended.value.code == 1
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    assert [line.split(" is ")[0] for line in lines] == [
+        f"{name}: the ratio of translation" for name in ("float32", "int8")
+    ]
+
+
 def test_files_of_unequal_lengths_are_refused(script, words, tmp_path, capsys):
     (tmp_path / "references").write_text("a\n", encoding="utf-8")
     with pytest.raises(SystemExit) as ended:

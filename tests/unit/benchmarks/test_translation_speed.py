@@ -147,6 +147,19 @@ def test_our_worker_trains_and_decodes(script, tmp_path, monkeypatch, capsys):
     assert report["settings"]["vocab_size"] == 300
     assert "ptu-seq-int8" in capsys.readouterr().out.splitlines()[-1]
 
+    again = script.parse([*words.split(), "ptu-seq-int8", "--check", str(file)])
+    expected = {("ptu-seq-int8", what): 1.0 for what in ("training", "decoding")}
+    assert again.check == expected
+    with pytest.raises(SystemExit):
+        script.parse([*words.split(), "ptu-seq", "--check", str(file)])
+    assert "was measured with --systems ['ptu-seq-int8']" in capsys.readouterr().err
+
+
+def test_rates_that_fall_are_worse(script):
+    expected = {("ptu-seq-int8", "decoding"): 2.0}
+    assert script.SPEED_CHECK.worse({("ptu-seq-int8", "decoding"): 9.0}, expected) == []
+    assert len(script.SPEED_CHECK.worse({("ptu-seq-int8", "decoding"): 1.7}, expected)) == 1
+
 
 def test_our_rows_are_told_apart(script, speed_options, dataset, tmp_path):
     task = script.speed.make_task(dataset, speed_options, tmp_path)
