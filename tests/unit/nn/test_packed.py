@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
@@ -18,9 +20,9 @@ from ptu_seq.nn.stack import run_rnn
 RNNS: list[Any] = [nn.LSTM, nn.GRU]
 
 
-def sentences(lengths: Sequence[int], features: int) -> PackedSequence:
+def sentences(lengths: Sequence[int], features: int, *, learns: bool = True) -> PackedSequence:
     x = torch.randn(max(lengths), len(lengths), features, dtype=torch.float64)
-    x.requires_grad_()
+    x.requires_grad_(learns)
     return pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False)
 
 
@@ -34,21 +36,37 @@ def parts(state: Any) -> tuple[Tensor, ...]:
     return state if isinstance(state, tuple) else (state,)
 
 
-@pytest.mark.parametrize("lengths", [[3, 7, 1, 7], [4, 4], [1], [2, 5, 5, 1, 3]])
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("bidirectional", [True, False])
 @pytest.mark.parametrize("rnn_class", RNNS)
-def test_numbers_and_gradients_are_torchs(rnn_class, bidirectional, bias, lengths):
-    rnn = rnn_class(3, 5, bias=bias, bidirectional=bidirectional, dtype=torch.float64)
-    x, state = sentences(lengths, 3), first_state(rnn, len(lengths))
-    given = [x.data, *parts(state), *rnn.parameters()]
+@given(
+    lengths=st.lists(st.integers(1, 7), min_size=1, max_size=5),
+    sizes=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    bias=st.booleans(),
+    bidirectional=st.booleans(),
+    has_state=st.booleans(),
+    learns=st.sampled_from(["weights", "input", "both"]),
+    seed=st.integers(0, 2**16),
+)
+@example([3, 7, 1, 7], (3, 5), True, True, True, "both", 0)
+@example([4, 4], (3, 5), False, True, True, "both", 0)
+@example([1], (3, 5), True, False, True, "both", 0)
+@example([2, 5, 5, 1, 3], (3, 5), False, False, True, "both", 0)
+def test_numbers_and_gradients_are_torchs(
+    rnn_class, lengths, sizes, bias, bidirectional, has_state, learns, seed
+):
+    torch.manual_seed(seed)
+    rnn = rnn_class(*sizes, bias=bias, bidirectional=bidirectional, dtype=torch.float64)
+    rnn.requires_grad_(learns != "input")
+    x = sentences(lengths, sizes[0], learns=learns != "weights")
+    state = first_state(rnn, len(lengths)) if has_state else None
+    tensors = [x.data, *(parts(state) if has_state else ()), *rnn.parameters()]
+    given_ = [tensor for tensor in tensors if tensor.requires_grad]
     output, final = rnn(x, state)
     weigh = [torch.randn_like(part) for part in (output.data, *parts(final))]
 
     def gradients(output: Any, final: Any) -> tuple[Tensor, ...]:
         made = (output.data, *parts(final))
         return torch.autograd.grad(
-            sum((part * w).sum() for part, w in zip(made, weigh, strict=True)), given
+            sum((part * w).sum() for part, w in zip(made, weigh, strict=True)), given_
         )
 
     wanted = gradients(output, final)

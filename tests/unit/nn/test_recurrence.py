@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
-import random
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
@@ -17,37 +19,91 @@ from ptu_seq.nn import recurrence_backend
 from ptu_seq.unit import PTU, PTUGates
 
 
-def random_case(kind: Any, seed: int) -> tuple[nn.Module, tuple[Any, Any, list[Any]], list[Tensor]]:
-    """A layer with any options, what it reads, and all that takes a gradient."""
-    pick = random.Random(seed)
-    torch.manual_seed(seed)
-    size, layers, both = pick.randint(1, 5), pick.randint(1, 2), pick.random() < 0.5
-    steps, batch, source_size = pick.randint(1, 6), pick.randint(1, 4), pick.choice([size, 3])
-    layer = kind.gated(
-        *(4, size, layers, pick.random() < 0.7),
-        bidirectional=both,
-        source_hidden_size=source_size,
-        level="step",
-        candidate=pick.choice(["linear", "tanh", "relu"]),
-        gate_dropout=pick.choice([0.0, 0.5]),
-        dtype=torch.float64,
-    )
-    kind.perturb(layer.units)
-    directions = 2 if both else 1
-    x = torch.randn(steps, batch, 4, dtype=torch.float64, requires_grad=True)
-    source = torch.randn(layers, steps, batch, directions * source_size, dtype=torch.float64)
-    source.requires_grad_(pick.random() < 0.5)
-    hx = None
-    leaves = [x, *layer.parameters(), *([source] if source.requires_grad else [])]
-    if pick.random() < 0.7:
-        hx = kind.hx(layers * directions, batch, size, dtype=torch.float64)
-        leaves += [part.requires_grad_() for part in kind.parts(hx)]
-    lengths = sorted((pick.randint(1, steps) for _ in range(batch)), reverse=True)
-    lengths[0] = steps
-    if pick.random() < 0.6:
-        pack = lambda data: pack_padded_sequence(data, lengths)  # noqa: E731
-        return layer, (pack(x), hx, [pack(hidden) for hidden in source]), leaves
-    return layer, (x, hx, list(source)), leaves
+@dataclass(frozen=True)
+class Case:
+    """A layer's options, the shape of what it reads, and what takes a gradient.
+
+    `lengths` are those of packed sequences, in any order; if not `packed`, all have the longest.
+    """
+
+    size: int
+    source_size: int
+    num_layers: int
+    bias: bool
+    bidirectional: bool
+    candidate: str
+    gate_dropout: float
+    lengths: tuple[int, ...]
+    packed: bool
+    has_state: bool
+    input_learns: bool
+    source_learns: bool
+    target_learns: bool
+    units_learn: bool
+    seed: int
+
+    def layer(self, kind: Any) -> Any:
+        """A layer of this case, with random weights."""
+        torch.manual_seed(self.seed)
+        layer = kind.gated(
+            *(4, self.size, self.num_layers, self.bias),
+            bidirectional=self.bidirectional,
+            source_hidden_size=self.source_size,
+            level="step",
+            candidate=self.candidate,
+            gate_dropout=self.gate_dropout,
+            dtype=torch.float64,
+        )
+        kind.perturb(layer.units)
+        layer.target.requires_grad_(self.target_learns)
+        layer.units.requires_grad_(self.units_learn)
+        return layer
+
+    def inputs(self, kind: Any) -> tuple[tuple[Any, Any, list[Any]], list[Tensor]]:
+        """What a layer reads, and the tensors in it."""
+        directions = 2 if self.bidirectional else 1
+        steps, batch = max(self.lengths), len(self.lengths)
+        x = torch.randn(steps, batch, 4, dtype=torch.float64).requires_grad_(self.input_learns)
+        shape = (self.num_layers, steps, batch, directions * self.source_size)
+        source = torch.randn(*shape, dtype=torch.float64).requires_grad_(self.source_learns)
+        hx, state = None, ()
+        if self.has_state:
+            hx = kind.hx(self.num_layers * directions, batch, self.size, dtype=torch.float64)
+            state = tuple(part.requires_grad_() for part in kind.parts(hx))
+
+        def pack(data: Tensor) -> Any:
+            if not self.packed:
+                return data
+            return pack_padded_sequence(data, list(self.lengths), enforce_sorted=False)
+
+        return (pack(x), hx, [pack(hidden) for hidden in source]), [x, source, *state]
+
+
+CASES = st.builds(
+    Case,
+    size=st.integers(1, 5),
+    source_size=st.integers(1, 5),
+    num_layers=st.integers(1, 2),
+    bias=st.booleans(),
+    bidirectional=st.booleans(),
+    candidate=st.sampled_from(["linear", "tanh", "relu"]),
+    gate_dropout=st.sampled_from([0.0, 0.5]),
+    lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple),
+    packed=st.booleans(),
+    has_state=st.booleans(),
+    input_learns=st.booleans(),
+    source_learns=st.booleans(),
+    target_learns=st.booleans(),
+    units_learn=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+#: Every option at once, and none.
+RICHEST = Case(
+    *(5, 3, 2, True, True, "tanh", 0.5, (2, 6, 6, 1), True, True, True, True, True, True, 0),
+)
+BAREST = Case(
+    *(1, 1, 1, False, False, "linear", 0.0, (1,), False, False, True, False, True, True, 0),
+)
 
 
 def results(layer: Any, inputs: tuple[Any, Any, list[Any]], leaves: list[Tensor]) -> list[Tensor]:
@@ -59,13 +115,17 @@ def results(layer: Any, inputs: tuple[Any, Any, list[Any]], leaves: list[Tensor]
     everything = [output, *state.target, *gates]
     loss = sum((part * torch.randn_like(part)).sum() for part in everything)
     assert isinstance(loss, Tensor)
-    return [*everything, *torch.autograd.grad(loss, leaves, retain_graph=True)]
+    return [*everything, *(torch.autograd.grad(loss, leaves, retain_graph=True) if leaves else ())]
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_fused_is_the_loop(kind, seed):
-    """Values and gradients, for random shapes and options."""
-    layer, inputs, leaves = random_case(kind, seed)
+@given(case=CASES)
+@example(case=RICHEST)
+@example(case=BAREST)
+def test_fused_is_the_loop(kind, case):
+    """Values and gradients, for any shapes and options."""
+    layer = case.layer(kind)
+    inputs, tensors = case.inputs(kind)
+    leaves = [tensor for tensor in (*tensors, *layer.parameters()) if tensor.requires_grad]
     with recurrence_backend("reference"):
         expected = results(layer, inputs, leaves)
     with recurrence_backend("fused"):
