@@ -1,9 +1,11 @@
 """What a run found: `summary.json`, `summary.md`, figures and `report.html`."""
 
 from ptu_seq.report.all_cells import overall
-from ptu_seq.report.figures import plot_gates, plot_scores, write_figures
+from ptu_seq.report.figures import write_figures
+from ptu_seq.report.gate_distribution import plot_gates
 from ptu_seq.report.html import write_report
 from ptu_seq.report.results import read_results, read_summary
+from ptu_seq.report.score_figure import plot_scores
 from ptu_seq.report.summary import build_summary, write_summary
 from ptu_seq.report.text import format_markdown, format_table
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptu_seq.report.style import DPI, INK, MUTED, method_styles
+from ptu_seq.report.panels import save_figure, write_numbers
+from ptu_seq.report.style import INK, MUTED, method_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ def plot_critical_difference(ranking: Mapping[str, Any], path: str | Path) -> Pa
 
     Args:
         ranking: of :func:`ptu_seq.report.all_cells.overall`, with `groups`.
-        path: the PNG file to write.
+        path: the PNG file to write; its numbers go to the CSV file of the same name.
 
     Returns:
         `path`.
@@ -47,8 +48,9 @@ def plot_critical_difference(ranking: Mapping[str, Any], path: str | Path) -> Pa
         y = -0.55 - _BAR * i
         pad = 0.012 * (worst - best)
         ax.plot([ends[0] - pad, ends[1] + pad], [y, y], color=INK, lw=4, solid_capstyle="butt")
-    figure.savefig(path, dpi=DPI, facecolor="white")
-    return Path(path)
+    rows = [[method, f"{rank:.4f}"] for method, rank in ranks]
+    write_numbers(path, ["method", "average rank"], rows)
+    return save_figure(figure, [], path)
 
 
 def _axis(ax: Axes, methods: int) -> None:

@@ -2,7 +2,28 @@
 
 from string import Template
 
-#: Takes `title`, `answer` and `body`, the first two as text and the last as HTML.
+#: Sorts a table by the column whose name is clicked: numbers by size, all else by the alphabet,
+#: cells without a value last. Ranges and the like count by their first number.
+SORT = """
+const value = cell => {
+  const text = cell.innerText.trim().replace(/,(?=\\d{3})/g, "").replace(/^[<+]/, "");
+  return text === "–" ? null : /^-?\\d/.test(text) ? parseFloat(text) : text.toLowerCase();
+};
+const order = (a, b) => typeof a === typeof b ? (a < b ? -1 : a > b ? 1 : 0)
+  : typeof a === "number" ? -1 : 1;
+document.querySelectorAll("thead button").forEach(button => button.onclick = () => {
+  const head = button.parentElement, body = head.closest("table").tBodies[0];
+  const descending = head.ariaSort === "ascending";
+  for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+  const keyed = [...body.rows].map(row => [value(row.cells[head.cellIndex]), row]);
+  keyed.sort(([a], [b]) => a === null || b === null ? (a === null) - (b === null)
+    : descending ? order(b, a) : order(a, b));
+  body.append(...keyed.map(([, row]) => row));
+});
+"""
+
+#: Takes `title`, `answer`, `body` and `script`: text, text, HTML and JavaScript.
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -36,6 +57,12 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem;
 th, td { padding: .5rem .85rem; text-align: right; white-space: nowrap; }
 th { color: var(--muted); font-weight: 600; }
 th.text, td.text { text-align: left; }
+th button { all: unset; cursor: pointer; }
+th button:hover { color: var(--ink); }
+th button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+th[aria-sort] button::after { content: " \\25b2"; font-size: .75em; }
+th[aria-sort="descending"] button::after { content: " \\25bc"; }
+a { color: var(--accent); }
 td.wrap { white-space: normal; overflow-wrap: anywhere; }
 tbody tr { border-top: 1px solid var(--line); }
 td.best { font-weight: 700; color: var(--accent); background: var(--tint); }
@@ -56,6 +83,7 @@ summary { font-size: 1.05rem; font-weight: 600; cursor: pointer; }
 <p class="answer">$answer</p>
 $body
 </main>
+<script>$script</script>
 </body>
 </html>
 """)

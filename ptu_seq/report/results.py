@@ -12,6 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
 from ptu_seq.errors import UserError
 
 Result = dict[str, Any]
@@ -84,6 +88,24 @@ def read_gates(output_dir: str | Path, run_id: str) -> list[dict[str, Any]] | No
     """The gates of one run, one entry a site; None if its method has none."""
     content = _read_json(Path(output_dir) / "gates" / f"{run_id}.json")
     return None if content is None else content.get("sites")
+
+
+def read_gate_history(output_dir: str | Path, run_id: str) -> list[dict[str, Any]]:
+    """The means of the gates at every evaluation of a run's training; empty if not kept."""
+    content = _read_json(Path(output_dir) / "gates" / f"{run_id}.json")
+    return [] if content is None else content.get("through_training") or []
+
+
+def read_gate_arrays(output_dir: str | Path, run_id: str) -> dict[str, NDArray[Any]] | None:
+    """The gates of one run by neuron, step and token, by `site/gate/name`; None if not kept."""
+    path = Path(output_dir) / "gates" / f"{run_id}.safetensors"
+    if not path.exists():
+        return None
+    try:
+        return load_file(path)
+    except SafetensorError:
+        logger.warning("%s: not a complete file; left out.", path)
+        return None
 
 
 def cell_key(result: Result) -> tuple[str, str, Size]:

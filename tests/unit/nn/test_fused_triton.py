@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
 from ptu_seq.nn import fused, recurrence_backend
-from tests.unit.nn.test_recurrence import random_case, results
+from tests.unit.nn.test_recurrence import BAREST, RICHEST, results
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="Triton is not installed"
@@ -33,11 +34,16 @@ def used(monkeypatch):
     return kinds
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_kernels_are_the_loop(kind, seed, used):
-    """Values and gradients, for random shapes and options."""
+PADDED = replace(RICHEST, num_layers=1, bidirectional=False, packed=False, candidate="relu")
+
+
+@pytest.mark.parametrize("case", [RICHEST, PADDED, BAREST], ids=["richest", "padded", "barest"])
+def test_kernels_are_the_loop(kind, case, used):
+    """Values and gradients."""
     with torch.device(DEVICE):
-        layer, inputs, leaves = random_case(kind, seed)
+        layer = case.layer(kind)
+        inputs, tensors = case.inputs(kind)
+    leaves = [tensor for tensor in (*tensors, *layer.parameters()) if tensor.requires_grad]
     with recurrence_backend("reference"):
         expected = results(layer, inputs, leaves)
     assert not used

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ptu_seq.report import plot_gates, plot_scores, read_results, write_figures, write_summary
-from ptu_seq.report.figures import _size_positions
+from ptu_seq.report.score_figure import _size_positions
 from ptu_seq.report.style import method_styles
 
 

@@ -1,0 +1,54 @@
+"""`ptu-seq report`: summary, figures and page of a study's folder, made anew."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ptu_seq.errors import UserError
+
+
+def add(commands: Any) -> None:
+    """Adds the parser."""
+    report = commands.add_parser(
+        "report",
+        help="make the summary, the figures and the report of a study's folder anew",
+        description="Reads what the finished runs in a recipe's output folder left, also of a "
+        "study that goes on or was interrupted, and writes summary.json, summary.md, figures/ "
+        "(PNG, and the numbers as CSV) and report.html, one page with all of it.",
+    )
+    report.add_argument("run_dir", metavar="RUN_DIR", help="a recipe's --output_dir")
+    report.set_defaults(command=_report)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    folder = Path(arguments.run_dir)
+    if not (folder / "results.jsonl").is_file():
+        raise UserError(
+            f"RUN_DIR {folder}: accepted is the --output_dir of a recipe, with its results.jsonl."
+        )
+    # Imported here: torch takes seconds to load, which `--help` should not cost.
+    from ptu_seq.records import read_json
+    from ptu_seq.report import (
+        format_table,
+        read_results,
+        write_figures,
+        write_report,
+        write_summary,
+    )
+
+    before, study = read_json(folder / "summary.json"), read_json(folder / "study.json")
+    recipe = before.get("recipe") or study.get("recipe")
+    if recipe is None:
+        raise UserError(f"RUN_DIR {folder}: neither summary.json nor study.json tells the recipe.")
+    summary = write_summary(
+        folder,
+        recipe,
+        command=before.get("command"),
+        configuration=before.get("configuration") or study.get("configuration"),
+    )
+    write_figures(folder, summary, read_results(folder))
+    page = write_report(folder)
+    print(format_table(summary))
+    print(f"\nReport: {page}")
