@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ptu_seq.jobs import Job, Outcome, file_name
+from ptu_seq.model_card import FILE, is_users_card
 from ptu_seq.records import read_json, write_json
 
 
@@ -61,7 +62,7 @@ def _move_files(source: Path, destination: Path) -> None:
     destination.mkdir(parents=True, exist_ok=True)
     for part in _parts(source):
         place = destination / part.name
-        if part == destination:
+        if part == destination or (part.name == FILE and is_users_card(place)):
             continue
         if place.is_dir():
             shutil.rmtree(place)
@@ -69,12 +70,12 @@ def _move_files(source: Path, destination: Path) -> None:
 
 
 def _remove_model(folder: Path) -> None:
-    """Removes a model, first the note that says that there is one."""
+    """Removes a model, first the note that says that there is one; a user's card is left."""
     (folder / "run.json").unlink(missing_ok=True)
     for part in _parts(folder):
         if part.is_dir():
             shutil.rmtree(part)
-        else:
+        elif not (part.name == FILE and is_users_card(part)):
             part.unlink()
 
 

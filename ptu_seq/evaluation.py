@@ -3,7 +3,8 @@
 Two questions are kept apart. *Would this difference hold on other test examples?* is answered by
 :func:`paired_bootstrap`, which takes the trained networks as given. *Would it hold if we trained
 again?* is answered by :func:`paired_seed_test`, which takes the test set as given. A difference
-worth reporting passes both.
+worth reporting passes both. Whether a method is better over many cells of a study is asked in
+:mod:`ptu_seq.significance`.
 """
 
 from __future__ import annotations

@@ -27,7 +27,14 @@ from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Outcome, Runner
 from ptu_seq.methods.layers import layers
 from ptu_seq.methods.vision import IMAGE_METHODS, get_image_method
 from ptu_seq.ranges import Checked, Range
-from ptu_seq.report import format_table, read_results, write_figures, write_report, write_summary
+from ptu_seq.report import (
+    format_table,
+    read_results,
+    write_figures,
+    write_model_cards,
+    write_report,
+    write_summary,
+)
 from ptu_seq.runner import JobRunner, default_workers
 from ptu_seq.study import Study
 from ptu_seq.training import TrainingOptions
@@ -228,6 +235,7 @@ def report(
     """Writes summary, figures and report of what is finished, and prints the table."""
     summary = write_summary(output_dir, RECIPE, command=command_line(), configuration=configuration)
     write_figures(output_dir, summary, read_results(output_dir))
+    write_model_cards(output_dir, summary)
     write_image_figures(output_dir, data, jobs.network)
     page = write_report(output_dir)
     print(

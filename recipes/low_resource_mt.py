@@ -28,7 +28,14 @@ from ptu_seq.methods.domains import DOMAIN_EXAMPLES
 from ptu_seq.methods.translation import TRANSLATION_METHODS, get_translation_method
 from ptu_seq.models import PTUSeq2SeqConfig
 from ptu_seq.ranges import Checked, Range
-from ptu_seq.report import format_table, read_results, write_figures, write_report, write_summary
+from ptu_seq.report import (
+    format_table,
+    read_results,
+    write_figures,
+    write_model_cards,
+    write_report,
+    write_summary,
+)
 from ptu_seq.runner import JobRunner, default_workers
 from ptu_seq.study import Study
 from ptu_seq.translation.corpora import Corpora, load_corpora
@@ -383,6 +390,7 @@ def report(output_dir: Path, configuration: dict[str, Any]) -> None:
     """Writes summary, figures and report of what is finished, and prints the table."""
     summary = write_summary(output_dir, RECIPE, command=command_line(), configuration=configuration)
     write_figures(output_dir, summary, read_results(output_dir))
+    write_model_cards(output_dir, summary)
     page = write_report(output_dir)
     print(f"\n{format_table(summary)}\n\nReport: {page}")
 

@@ -1,4 +1,4 @@
-"""The loading that all models share."""
+"""The loading and saving that all models share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,25 @@ from typing import Any, Self
 import torch
 from transformers import PreTrainedModel
 
+from ptu_seq.model_card import write_model_card
+
 
 class SafetensorsModel(PreTrainedModel):
     """A transformers model that is read from safetensors alone, never from pickles."""
+
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: str | os.PathLike[str], *, is_main_process: bool = True, **kwargs: Any
+    ) -> None:
+        """Saves the model, and a model card for the hub where its user has not written one.
+
+        Args:
+            save_directory: the folder.
+            is_main_process: whether this process writes, of several that train together.
+            **kwargs: those of transformers' `save_pretrained`.
+        """
+        super().save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)
+        if is_main_process:
+            write_model_card(save_directory)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]

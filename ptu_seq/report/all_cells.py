@@ -175,7 +175,7 @@ def _scale(differences: NDArray, metrics: NDArray) -> NDArray:
 
 
 def _seed_test(rows: Sequence[_Row], method: str, against: str, scale: NDArray) -> float | None:
-    """P of the t test over the seeds that all cells share, on each one's mean over cells."""
+    """The t test over the seeds that all cells share: of each one's mean over cells."""
     seeds = set.intersection(*({*row.scores[name]} for row in rows for name in (method, against)))
     if len(seeds) < SEEDS_MINIMUM:
         return None

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -76,6 +77,8 @@ def test_a_study_leaves_what_it_promises(first: Path):
     assert len(list((first / "figures").glob("*.png"))) == 2
     assert "<html" in (first / "report.html").read_text("utf-8")
     assert not list(first.glob(".*"))  # nothing unfinished is left
+    card = ModelCard.load(first / "model" / "README.md")
+    assert card.data.eval_results[0].metric_value == lines[-1]["score"]
 
 
 def test_transfer_learns(first: Path):

@@ -99,3 +99,12 @@ def test_runs_without_a_model_are_passed_over(tmp_path):
     kept = Kept(tmp_path, ["a"])
     kept.models.keep(Job(Cell("a", 100, "frozen"), {}, 0), Outcome(0.5, 1, 1.0, {}))
     assert not (tmp_path / "model").exists()
+
+
+def test_a_card_of_the_users_outlives_the_model(tmp_path):
+    kept = Kept(tmp_path, ["a"])
+    kept.offer("1", 100, 0.5)
+    (tmp_path / "model" / "README.md").write_text("mine")
+    kept.offer("2", 100, 0.6)
+    assert kept.held() == "2"
+    assert (tmp_path / "model" / "README.md").read_text() == "mine"

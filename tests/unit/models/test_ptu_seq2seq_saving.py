@@ -30,7 +30,7 @@ def test_reloaded_is_the_same(loader, ptu_child, make_translations, tmp_path):
         m.generate(batch["input_ids"], num_beams=3, max_new_tokens=6) for m in (loaded, ptu_child)
     ]
     assert torch.equal(*texts)
-    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".safetensors"}
 
 
 def test_saved_without_its_parent(ptu_child, make_parent, make_translations, tmp_path):
