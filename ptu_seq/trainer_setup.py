@@ -87,10 +87,12 @@ def common_arguments(
         greater_is_better=True,
         logging_strategy="no" if options.report_to == "none" else "steps",
         logging_steps=every,
+        logging_nan_inf_filter=False,  # it waits for the loss of every step
         report_to=options.report_to,
         disable_tqdm=True,  # its bars are many; ours is one
         bf16=cuda and torch.cuda.is_bf16_supported(including_emulation=False),
         dataloader_pin_memory=cuda,
+        accelerator_config={"non_blocking": cuda},  # pinned batches are copied while others compute
         use_cpu=not cuda,
         seed=seed,
         log_level="error",

@@ -7,7 +7,7 @@ import platform
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Trainer
+from transformers.trainer_callback import TrainerCallback
 
 from ptu_seq import trainer_setup
 from ptu_seq.batches import Examples, pad
@@ -25,6 +26,7 @@ from ptu_seq.evaluation import accuracy
 from ptu_seq.methods.objective import Objective
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
 from ptu_seq.training import Trained, TrainingOptions, predict, train
+from tests.host_reads import HostReads
 from tests.objectives import Shrink
 
 Fit = Callable[..., tuple[Trained, RNNForSequenceClassification]]
@@ -65,6 +67,7 @@ def fit(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Fit:
         seed: int = 0,
         progress: bool = False,
         objective: Callable[[RNNForSequenceClassification], Objective] | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
         **options: Any,
     ) -> tuple[Trained, RNNForSequenceClassification]:
         torch.manual_seed(0)
@@ -93,6 +96,7 @@ def fit(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Fit:
             folder=tmp_path / "run",
             seed=seed,
             progress=progress,
+            callbacks=callbacks,
             objectives=[objective(model)] if objective else [],
         )
         return trained, model.cpu()  # from the GPU, where there is one
@@ -385,3 +389,10 @@ print(first, ask())
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     before, after = map(int, done.stdout.split())
     assert after < before / 10
+
+
+def test_no_step_waits_for_a_number(fit):
+    """On a GPU that would keep the host from giving it the next operations in time."""
+    reads = HostReads()
+    fit(callbacks=[reads], dropout=0.3, gradient_accumulation_steps=2)
+    assert reads.of_steps == [0] * 20

@@ -30,6 +30,7 @@ from ptu_seq.translation.batches import EndlessBatches, Example, collate, valida
 from ptu_seq.translation.evaluation import corpus_score
 from ptu_seq.translation.inference import translate
 from ptu_seq.translation.training import TranslationTrainingOptions, train_translator
+from tests.host_reads import HostReads
 from tests.objectives import Shrink
 
 Fit = Callable[..., tuple[Trained, PreTrainedModel]]
@@ -448,3 +449,10 @@ def test_the_step_budget_ends_with_an_evaluation(batches, steps):
 def test_options_out_of_range_are_named(options, message):
     with pytest.raises(UserError, match=message):
         TranslationTrainingOptions(**options)
+
+
+def test_no_step_waits_for_a_number(fit):
+    """But for the sentences of each packed part of a batch: packed sequences count them there."""
+    reads = HostReads()
+    fit(callbacks=[reads], dropout=0.3, gradient_accumulation_steps=2)
+    assert reads.of_steps == [2] * 12
