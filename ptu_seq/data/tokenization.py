@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import sentencepiece
 from datasets import Dataset
+from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerFast
 
 from ptu_seq.data.files import quiet_datasets
@@ -28,6 +33,9 @@ TRAINING_SENTENCES = 50_000
 
 #: Words beyond `max_length` that `encode` looks at, for words that normalise to nothing.
 SPARE_WORDS = 16
+
+#: Changes whenever :func:`encode` gives other tables than before.
+FORMAT = 1
 
 
 def train_tokenizer(
@@ -115,6 +123,9 @@ def encode(
     Each text is cut to `max_length` tokens, its `</s>` included; the two sides of a pair are cut
     separately, so that a long premise never pushes the hypothesis out.
 
+    The result is kept in the cache folder of `datasets` (`HF_DATASETS_CACHE`), so that texts are
+    tokenised once for all processes and runs; `datasets.disable_caching()` ends that.
+
     Args:
         split: a table with the text columns and "label".
         tokenizer: from :func:`train_tokenizer`.
@@ -153,5 +164,35 @@ def encode(
             ]
         return encoded
 
+    fingerprint = _fingerprint(split, tokenizer, text_columns, max_length)
     with quiet_datasets():
-        return split.map(encode_batch, batched=True, remove_columns=split.column_names)
+        return split.map(
+            encode_batch,
+            batched=True,
+            remove_columns=split.column_names,
+            cache_file_name=_cache_file(fingerprint),
+            new_fingerprint=fingerprint,
+        )
+
+
+def _fingerprint(
+    split: Dataset, tokenizer: PreTrainedTokenizerFast, text_columns: Sequence[str], max_length: int
+) -> str:
+    """Tells results of `encode` apart; `datasets` has one of the table's content or origin."""
+    model = json.loads(tokenizer.backend_tokenizer.to_str())
+    # What the last call set decides nothing.
+    model["truncation"] = model["padding"] = None
+    sides = (tokenizer.truncation_side, list(text_columns), max_length)
+    return Hasher.hash([FORMAT, split._fingerprint, model, *sides])
+
+
+def _cache_file(fingerprint: str) -> str | None:
+    """Where `datasets` keeps a result that has been computed from memory; None if it cannot."""
+    folder = Path(datasets.config.HF_DATASETS_CACHE, "ptu_seq")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    if not (datasets.is_caching_enabled() and os.access(folder, os.W_OK)):
+        return None
+    return str(folder / f"{fingerprint}.arrow")

@@ -1,7 +1,9 @@
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
+import datasets
 import pytest
 import torch
 from datasets import Dataset
@@ -184,3 +186,45 @@ def test_encode_prints_nothing(
     split = Dataset.from_dict({"text": sentences(2000), "label": [0, 1] * 1000})
     encode(split, tokenizer, ("text",), 10)
     assert capfd.readouterr() == ("", "")
+
+
+def test_texts_are_tokenised_once_for_all_processes(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the other process is one that has loaded the tokenizer and would fail to use it."""
+    columns = {"text": sentences(30, seed=6), "label": [0] * 30}
+    encoded = encode(Dataset.from_dict(columns), tokenizer, ("text",), 10)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = PreTrainedTokenizerFast.from_pretrained(tmp_path)
+    loaded("any", truncation=True, max_length=3)  # what is left of a call changes nothing
+    monkeypatch.setattr(loaded, "_encode_plus", None)
+    again = encode(Dataset.from_dict(columns), loaded, ("text",), 10)
+    assert again.to_dict() == encoded.to_dict()
+    assert again.cache_files == encoded.cache_files != []
+    for others, length in ((columns, 9), ({**columns, "label": [1] * 30}, 10)):
+        with pytest.raises(TypeError):
+            encode(Dataset.from_dict(others), loaded, ("text",), length)
+
+
+@pytest.fixture
+def no_caching() -> Iterator[None]:
+    datasets.disable_caching()
+    yield
+    datasets.enable_caching()
+
+
+@pytest.fixture
+def no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("why", ["no_caching", "no_folder"])
+def test_without_a_cache_tables_stay_in_memory(
+    tokenizer: PreTrainedTokenizerFast, request: pytest.FixtureRequest, why: str
+) -> None:
+    split = Dataset.from_dict({"text": sentences(30, seed=7), "label": [0] * 30})
+    kept = encode(split, tokenizer, ("text",), 10)
+    request.getfixturevalue(why)
+    encoded = encode(split, tokenizer, ("text",), 10)
+    assert encoded.cache_files == [] and encoded.to_dict() == kept.to_dict()
