@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import datasets
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import (
     AutoModelForSequenceClassification,
@@ -23,7 +24,9 @@ from ptu_seq.activation_table import Lender, WithActivations
 from ptu_seq.batches import Examples, Row, pad
 from ptu_seq.data import ClassificationDataset, encode, low_resource_subset, some_rows
 from ptu_seq.evaluation import accuracy
+from ptu_seq.gate_history import HISTORY_EXAMPLES, GateHistory
 from ptu_seq.gate_statistics import GateStatistics
+from ptu_seq.gate_summary import GateSummary
 from ptu_seq.jobs import Job, Outcome
 from ptu_seq.methods import Method, Task, get_method
 from ptu_seq.methods.domains import DOMAIN_EXAMPLES, Domains
@@ -103,16 +106,19 @@ class ClassificationJobs:
         set_seed(job.seed)
         model = method.build(self.source, task, job.setting)
         lender = method.lender(model)
+        validation = self._with_activations(lender, _examples(subset.validation))
+        watched = isinstance(model, WithGates) and not job.is_tuning
+        history = GateHistory(self._first(validation, HISTORY_EXAMPLES)) if watched else None
         trained = train(
             model,
             method.parameter_groups(model, job.setting),
             self.tokenizer,
             self._with_activations(lender, _examples(subset.train)),
-            self._with_activations(lender, _examples(subset.validation)),
+            validation,
             self.training,
             folder=self.logs_dir / job.file_name,
             seed=job.seed,
-            callbacks=method.callbacks(model, job.setting),
+            callbacks=[*method.callbacks(model, job.setting), *([history] if history else [])],
             objectives=method.objectives(
                 model, self.source, task, job.setting, partial(self._domains, job)
             ),
@@ -122,9 +128,11 @@ class ClassificationJobs:
             "total": sum(p.numel() for p in model.parameters()),
         }
         outcome = Outcome(trained.validation_score, trained.steps, trained.seconds, parameters)
-        return outcome if job.is_tuning else self._test(job, model, outcome)
+        return outcome if job.is_tuning else self._test(job, model, history, outcome)
 
-    def _test(self, job: Job, model: PreTrainedModel, outcome: Outcome) -> Outcome:
+    def _test(
+        self, job: Job, model: PreTrainedModel, history: GateHistory | None, outcome: Outcome
+    ) -> Outcome:
         """Adds what the test set says of a trained model, and saves it if it has units."""
         test = _examples(self._encode(job.cell.target).test)
         labels = [int(row["labels"]) for row in test.rows]
@@ -140,7 +148,8 @@ class ClassificationJobs:
         folder = self.models_dir / job.file_name
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        return replace(outcome, gates=self._gates(model, test), model_dir=str(folder))
+        gates = GateSummary.of(self._gates(model, test), history, self._spell)
+        return replace(outcome, gates=gates, model_dir=str(folder))
 
     def _with_activations(self, lender: Lender | None, examples: Examples) -> Dataset[Row]:
         """Examples, and beside them what a frozen network makes of each, where that is kept."""
@@ -189,15 +198,26 @@ class ClassificationJobs:
             self._encoded[target] = replace(dataset, **splits)
         return self._encoded[target]
 
-    def _gates(self, model: WithGates, test: Examples) -> list[dict[str, Any]]:
+    def _first(self, examples: Dataset[Row], count: int) -> dict[str, Tensor]:
+        """The first examples as a batch without labels."""
+        length = len(cast(Sized, examples))
+        rows = [examples[i] for i in range(min(count, length))]
+        batch = pad(rows, int(self.tokenizer.pad_token_id))
+        del batch["labels"]
+        return batch
+
+    def _spell(self, site: str, ids: list[int]) -> list[str]:
+        return list(self.tokenizer.convert_ids_to_tokens(ids))
+
+    def _gates(self, model: WithGates, test: Examples) -> GateStatistics:
         statistics = GateStatistics()
         rows = test.rows[:GATE_EXAMPLES]
         for start in range(0, len(rows), EVALUATION_BATCH):
             batch = pad(rows[start : start + EVALUATION_BATCH], int(self.tokenizer.pad_token_id))
             del batch["labels"]
             inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
-            model.gates(on_gates=statistics, **inputs)
-        return statistics.as_records()
+            model.token_gates(on_gates=statistics, **inputs)
+        return statistics
 
 
 def _examples(split: datasets.Dataset) -> Examples:

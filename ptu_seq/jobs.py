@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from ptu_seq.gate_summary import GateSummary
 
 Size = int | Literal["all"]
 
@@ -93,7 +96,7 @@ class Outcome:
         parameters: number "trained" and "total".
         labels: the test set's: classes, or reference translations.
         predictions: for the test set, in its order: classes, or translations.
-        gates: the gates of every site, if the method has units.
+        gates: what its gates do, if the method has units.
         model_dir: where the trained model was saved, if it was.
         metric: what `score` is: "accuracy" (0 to 1), "bleu" or "chrf" (0 to 100).
         details: further fields of the run's line in `results.jsonl`, such as the `scores` by other
@@ -107,7 +110,7 @@ class Outcome:
     score: float | None = None
     labels: Sequence[int] | Sequence[str] = ()
     predictions: Sequence[int] | Sequence[str] = ()
-    gates: list[dict[str, Any]] | None = None
+    gates: GateSummary | None = None
     model_dir: str | None = None
     metric: str = "accuracy"
     details: Mapping[str, Any] = field(default_factory=dict)

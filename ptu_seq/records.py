@@ -1,12 +1,16 @@
-"""JSON on disk that a kill at any moment leaves readable."""
+"""JSON and arrays on disk that a kill at any moment leaves readable."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 from ptu_seq.errors import UserError
 
@@ -62,6 +66,14 @@ def write_json(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(path.name + ".part")
     half.write_text(json.dumps(content, separators=(",", ":")), "utf-8")
+    half.replace(path)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Writes a safetensors file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(path.name + ".part")
+    save_file(dict(arrays), half)
     half.replace(path)
 
 

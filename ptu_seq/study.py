@@ -177,7 +177,7 @@ class Study:
         predictions = {"labels": outcome.labels, "predictions": outcome.predictions}
         write_json(self.output_dir / "predictions" / f"{run_id}.json", predictions)
         if outcome.gates is not None:
-            write_json(self.output_dir / "gates" / f"{run_id}.json", {"sites": outcome.gates})
+            outcome.gates.write(self.output_dir / "gates", run_id)
         line = {
             "run_id": run_id,
             "method": job.cell.method,

@@ -14,7 +14,9 @@ from transformers import AutoModelForImageClassification, PreTrainedModel, set_s
 from ptu_seq.data.image_subsets import image_subset
 from ptu_seq.data.images import ImageDataset, ImageSplit
 from ptu_seq.evaluation import accuracy
+from ptu_seq.gate_history import HISTORY_EXAMPLES, GateHistory
 from ptu_seq.gate_statistics import GateStatistics
+from ptu_seq.gate_summary import GateSummary
 from ptu_seq.images.batches import EVALUATION_BATCH, ImageExamples, predict, stack
 from ptu_seq.images.networks import NetworkShape
 from ptu_seq.jobs import Job, Outcome
@@ -71,17 +73,21 @@ class ImageJobs:
         task = Task(dict(enumerate(dataset.label_names)), self.unit_options)
         set_seed(job.seed)
         model = method.build(self.source, task, job.setting)
+        validation = self._examples(subset.validation)
+        watched = isinstance(model, PTUForImageClassification) and not job.is_tuning
+        pixels = validation.pixels[:HISTORY_EXAMPLES]
+        history = GateHistory({"pixel_values": pixels}) if watched else None
         trained = fit(
             model,
             method.parameter_groups(model, job.setting),
             self._examples(subset.train),
-            self._examples(subset.validation),
+            validation,
             self.training,
             collate=stack,
             sampling="random",
             folder=self.logs_dir / job.file_name,
             seed=job.seed,
-            callbacks=method.callbacks(model, job.setting),
+            callbacks=[*method.callbacks(model, job.setting), *([history] if history else [])],
             objectives=method.objectives(
                 model, self.source, task, job.setting, partial(self._domains, job)
             ),
@@ -91,9 +97,11 @@ class ImageJobs:
             "total": sum(p.numel() for p in model.parameters()),
         }
         outcome = Outcome(trained.validation_score, trained.steps, trained.seconds, parameters)
-        return outcome if job.is_tuning else self._test(job, model, outcome)
+        return outcome if job.is_tuning else self._test(job, model, history, outcome)
 
-    def _test(self, job: Job, model: PreTrainedModel, outcome: Outcome) -> Outcome:
+    def _test(
+        self, job: Job, model: PreTrainedModel, history: GateHistory | None, outcome: Outcome
+    ) -> Outcome:
         """Adds what the test set says of a trained model, and saves it if it has units."""
         test = self._examples(self.targets[job.cell.target].test)
         labels = test.labels.tolist()
@@ -111,7 +119,8 @@ class ImageJobs:
         statistics = GateStatistics()
         for pixels in test.pixels[:GATE_EXAMPLES].split(EVALUATION_BATCH):
             model.gates(pixels.to(model.device), on_gates=statistics)
-        return replace(outcome, gates=statistics.as_records(), model_dir=str(folder))
+        gates = GateSummary.of(statistics, history)
+        return replace(outcome, gates=gates, model_dir=str(folder))
 
     def _domains(self, job: Job, model: PreTrainedModel) -> DomainReader:
         """Reads both tasks with a model, for methods that learn from more than labels."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from ptu_seq.errors import closest
 from ptu_seq.models.attached_config import AttachedConfig, network_fields
 from ptu_seq.models.labels import are_same_labels, copy_classifier, label_names, linear_head
-from ptu_seq.models.with_source import ModelWithSource
+from ptu_seq.models.with_source import ModelWithSource, check_names
+from ptu_seq.modes import evaluating
 from ptu_seq.nn.gated import OnGates
 from ptu_seq.sites import Attachment, attach
 from ptu_seq.source import FrozenSource, content_hash
@@ -93,16 +93,16 @@ class AttachedClassifier(ModelWithSource[PreTrainedModel]):
         Raises:
             ValueError: for an unknown `init`, field or option, or networks that cannot meet.
         """
-        _check_names(cls, "init", [init], get_args(Init))
+        check_names(cls, "init", [init], get_args(Init))
         internal = ("target_network", "source_network", "sites", "source_hash", "include_source")
         free = [n for n in AttachedConfig.__annotations__ if n not in (*internal, _DEFAULT)]
-        _check_names(cls, "option", options, free)
+        check_names(cls, "option", options, free)
         if isinstance(target, PreTrainedConfig):
             network = network_fields(target)
         else:
             network = network_fields(source.config)
             known = [name for name in network if name != "model_type"]
-            _check_names(cls, "field of target", target or {}, known)
+            check_names(cls, "field of target", target or {}, known)
             network |= target or {}
         config_class: Any = cls.config_class
         config = config_class(
@@ -152,19 +152,11 @@ class AttachedClassifier(ModelWithSource[PreTrainedModel]):
         assert isinstance(attachment, Attachment)
         return attachment
 
-    @abstractmethod
-    def gates(self, *inputs: Any, on_gates: OnGates, **more: Any) -> None:
-        """Reads inputs in eval mode, and calls `on_gates(site, gates)` for every unit."""
-
     @torch.inference_mode()
     def _report_gates(self, on_gates: OnGates, **inputs: Tensor | None) -> None:
-        modes = {module: module.training for module in self.modules()}
-        try:
-            with self.eval().attachment.reporting(on_gates):
-                self(**inputs)
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
+        """Reads inputs in eval mode, and calls `on_gates(site, gates)` for every unit."""
+        with evaluating(self), self.attachment.reporting(on_gates):
+            self(**inputs)
 
     @staticmethod
     @abstractmethod
@@ -245,12 +237,3 @@ def _describe(source: PreTrainedModel) -> dict[str, Any]:
 def _weights_below_head(network: PreTrainedModel) -> dict[str, Tensor]:
     others = ("classifier.", "ptu.")
     return {n: w for n, w in network.state_dict().items() if not n.startswith(others)}
-
-
-def _check_names(cls: type, what: str, given: Iterable[str], accepted: Iterable[str]) -> None:
-    for name in given:
-        if name not in accepted:
-            raise ValueError(
-                f"{cls.__name__}: {name!r} is no {what}{closest(name, accepted)}; "
-                f"accepted are {', '.join(accepted)}."
-            )

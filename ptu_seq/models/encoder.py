@@ -11,6 +11,7 @@ from ptu_seq.models.dropout import EmbeddingDropout, SequenceDropout
 from ptu_seq.models.encoding import Batch, leave_rnn
 from ptu_seq.models.seq2seq_config import Seq2SeqConfig
 from ptu_seq.models.seq2seq_layers import Layers, embed, named, recur
+from ptu_seq.models.token_gates import padded
 from ptu_seq.models.twins import EncoderTwin
 from ptu_seq.nn.gated import OnGates
 from ptu_seq.nn.layout import Sequences
@@ -67,8 +68,7 @@ class Encoder(nn.Module):
             batch: the sentences.
             parent: lends the parent's activations.
             known: false at tokens that the parent does not know.
-            on_gates: is called with each unit's place and its gates, `(batch, length, features)` of
-                the embedding's and `(positions, features)` of the layers'.
+            on_gates: is called with each unit's place and its gates, `(batch, length, features)`.
         """
         embedding = embed(
             self.embedding,
@@ -88,7 +88,8 @@ class Encoder(nn.Module):
             if i > 0:
                 x = self.layer_dropouts[i - 1](x)
             beside = None if parent is None else parent.hidden(i, x)
-            report = named(on_gates, f"encoder.layer{i}", with_direction=True)
+            place = named(on_gates, f"encoder.layer{i}", with_direction=True)
+            report = padded(place, x, batch.ids.shape[1])
             x, _, final = recur(layer, x, None, beside, report)
             hidden.append(x)
             finals.append(final)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal, Self, get_args
 
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from ptu_seq.errors import closest
 from ptu_seq.models.classifier import Activations, RNNForSequenceClassification
 from ptu_seq.models.config import PTUConfig
 from ptu_seq.models.encoding import (
@@ -25,16 +24,17 @@ from ptu_seq.models.encoding import (
 )
 from ptu_seq.models.labels import copy_classifier
 from ptu_seq.models.lending import recall
-from ptu_seq.models.with_source import ModelWithSource, describe_source
+from ptu_seq.models.token_gates import OnTokenGates, ReportsGates, at_tokens, padded
+from ptu_seq.models.with_source import ModelWithSource, check_names, describe_source
 from ptu_seq.nn import GatedEmbedding, GatedGRU, GatedLSTM
-from ptu_seq.nn.gated import OnGates, at_tokens
+from ptu_seq.nn.gated import OnGates
 from ptu_seq.source import FrozenSource
 from ptu_seq.unit import PTU, Pin
 
 Init = Literal["source", "random"]
 
 
-class PTUForSequenceClassification(ModelWithSource[RNNForSequenceClassification]):
+class PTUForSequenceClassification(ReportsGates, ModelWithSource[RNNForSequenceClassification]):
     r"""A target classifier that draws on a frozen source at every layer through units.
 
     Units sit after the embedding, after each recurrent layer (and direction), and on the logits.
@@ -125,12 +125,12 @@ class PTUForSequenceClassification(ModelWithSource[RNNForSequenceClassification]
             ValueError: for an unknown `init` or option, or shapes that do not fit.
         """
         shape = source.config.shape
-        _check_names("init", [init], get_args(Init))
-        _check_names("field of target", target or {}, shape)
+        check_names(cls, "init", [init], get_args(Init))
+        check_names(cls, "field of target", target or {}, shape)
         described = describe_source(source)
         internal = (*described, "target_network", "include_source")
         free = [name for name in PTUConfig.__annotations__ if name not in internal]
-        _check_names("option", options, free)
+        check_names(cls, "option", options, free)
         if id2label is None and num_labels is None:
             id2label = dict(enumerate(source.config.label_names))
         labels = {"num_labels": num_labels} if id2label is None else {"id2label": id2label}
@@ -206,7 +206,8 @@ class PTUForSequenceClassification(ModelWithSource[RNNForSequenceClassification]
         """The gated logits, the source's and the target's."""
         x = self.embedding(batch.ids, source.embedding, on_gates=on_gates)
         x = enter_rnn(self.embedding_dropout(x), batch, self.target_config)
-        output, _ = self.rnn.unroll(x, None, source.hidden, on_gates=on_gates)
+        report = padded(on_gates, x, batch.ids.shape[1])
+        output, _ = self.rnn.unroll(x, None, source.hidden, on_gates=report)
         pooled = self.pooling(leave_rnn(output, batch), batch)
         joined = join_pair(pooled, self.target_config.is_pair)
         t = self.classifier(self.hidden_dropout(joined))
@@ -218,25 +219,24 @@ class PTUForSequenceClassification(ModelWithSource[RNNForSequenceClassification]
         return logits, s, t
 
     @torch.inference_mode()
-    def gates(
+    def token_gates(
         self,
         input_ids: Tensor,
-        on_gates: OnGates,
+        on_gates: OnTokenGates,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        source_hidden: Tensor | None = None,
+        source_pooled: Tensor | None = None,
     ) -> None:
-        """Calls `on_gates(site, gates)` for every unit with its gates at tokens, padding left out.
+        """The gates at "embedding", "layer0.forward", ... and, of whole sentences, "classifier".
 
-        Args:
-            input_ids: tokens.
-            on_gates: is given "embedding", "layer0.forward", ..., "classifier" and the gates,
-                `(tokens, features)`, or `(batch, num_labels)` of the classifier's.
-            attention_mask: 1 at tokens, 0 at padding.
-            token_type_ids: 0 at the premise, 1 at the hypothesis; read for pairs alone.
+        See :class:`~ptu_seq.models.token_gates.ReportsGates`; the other arguments are those of
+        :meth:`forward`.
         """
         batch = read_batch(self.target_config, input_ids, attention_mask, token_type_ids)
-        source = self.source.network.activations(batch)
-        self._logits(batch, source, at_tokens(on_gates, batch.mask))
+        source = self._source_activations(batch, source_hidden, source_pooled)
+        report = at_tokens(on_gates, batch.ids, batch.mask, len(input_ids))
+        self._logits(batch, source, report)
 
     def units(self) -> Iterator[tuple[str, PTU]]:
         """Every unit, with the site it sits at."""
@@ -288,12 +288,3 @@ class PTUForSequenceClassification(ModelWithSource[RNNForSequenceClassification]
 
     def _init_weights(self, module: nn.Module) -> None:
         initialise(module, self.target_config.embedding_std)
-
-
-def _check_names(what: str, given: Iterable[str], accepted: Iterable[str]) -> None:
-    for name in given:
-        if name not in accepted:
-            raise ValueError(
-                f"PTUForSequenceClassification: {name!r} is no {what}{closest(name, accepted)}; "
-                f"accepted are {', '.join(accepted)}."
-            )

@@ -12,10 +12,10 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from ptu_seq.models.attached_classifier import AttachedClassifier
 from ptu_seq.models.encoder_config import EncoderConfig, PTUEncoderConfig
 from ptu_seq.models.labels import classification_loss
-from ptu_seq.nn.gated import OnGates, at_tokens
+from ptu_seq.models.token_gates import OnTokenGates, ReportsGates, at_tokens
 
 
-class PTUEncoderForSequenceClassification(AttachedClassifier):
+class PTUEncoderForSequenceClassification(ReportsGates, AttachedClassifier):
     r"""A target beside a frozen encoder, with units after its layers.
 
     The target is an encoder of the same shape, or any classifier of the same tokens: an LSTM, say,
@@ -88,28 +88,24 @@ class PTUEncoderForSequenceClassification(AttachedClassifier):
         loss = classification_loss(self, logits, labels, num_items_in_batch)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
-    def gates(  # type: ignore[override]
+    def token_gates(
         self,
         input_ids: Tensor,
-        on_gates: OnGates,
+        on_gates: OnTokenGates,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
     ) -> None:
-        """Calls `on_gates(site, gates)` for every unit with its gates at tokens, padding left out.
+        """The gates at every site; those after the pooling are of whole sentences.
 
-        Args:
-            input_ids: tokens.
-            on_gates: is given the name of a site and the gates, `(tokens, features)`; of a site
-                after the pooling, `(batch, features)`.
-            attention_mask: 1 at tokens, 0 at padding; all but the padding token if None.
-            token_type_ids: see :meth:`forward`.
+        Reads in eval mode: see :class:`~ptu_seq.models.token_gates.ReportsGates`. The other
+        arguments are those of :meth:`forward`.
         """
         mask = attention_mask
         if mask is None:
             encoder: Any = self.source.network.get_submodule("encoder")
             mask = input_ids.ne(encoder.config.pad_token_id).long()
         self._report_gates(
-            at_tokens(on_gates, mask.bool()),
+            at_tokens(on_gates, input_ids, mask.bool(), len(input_ids)),
             input_ids=input_ids,
             attention_mask=mask,
             token_type_ids=token_type_ids,

@@ -73,7 +73,7 @@ class PTUForImageClassification(AttachedClassifier):
         loss = classification_loss(self, logits, labels, num_items_in_batch)
         return ImageClassifierOutput(loss=loss, logits=logits)
 
-    def gates(self, pixel_values: Tensor, on_gates: OnGates) -> None:  # type: ignore[override]
+    def gates(self, pixel_values: Tensor, on_gates: OnGates) -> None:
         """Reads images in eval mode, and calls `on_gates(site, gates)` for every unit.
 
         Args:

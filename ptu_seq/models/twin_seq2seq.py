@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar, Self, get_args
 
 import torch
 from torch import Tensor, nn
 
-from ptu_seq.errors import closest
 from ptu_seq.linear_units import LinearUnit
 from ptu_seq.models.copy_parent import (
     check_shapes,
@@ -24,9 +23,10 @@ from ptu_seq.models.encoding import initialise
 from ptu_seq.models.seq2seq import RNNForConditionalGeneration, sentences, tied_weights
 from ptu_seq.models.seq2seq_config import PTUSeq2SeqConfig
 from ptu_seq.models.seq2seq_layers import GatedLayers
+from ptu_seq.models.token_gates import OnTokenGates, ReportsGates, at_tokens
 from ptu_seq.models.translation_model import IGNORED, TranslationGenerationMixin
 from ptu_seq.models.twins import DECODER_TWINS, ENCODER_TWINS
-from ptu_seq.models.with_source import ModelWithSource, describe_source
+from ptu_seq.models.with_source import ModelWithSource, check_names, describe_source
 from ptu_seq.nn.frozen import Init
 from ptu_seq.nn.gated import OnGates
 from ptu_seq.source import FrozenSource
@@ -34,7 +34,7 @@ from ptu_seq.unit import PTU, Pin, PTUGates
 
 
 class TwinForConditionalGeneration(
-    TranslationGenerationMixin, ModelWithSource[RNNForConditionalGeneration]
+    ReportsGates, TranslationGenerationMixin, ModelWithSource[RNNForConditionalGeneration]
 ):
     """A child encoder-decoder beside a frozen parent: the shared base.
 
@@ -106,9 +106,9 @@ class TwinForConditionalGeneration(
         described = describe_source(parent)
         internal = (*described, "target_network", "include_source", "is_encoder_decoder")
         free = [name for name in PTUSeq2SeqConfig.__annotations__ if name not in internal]
-        _check_names(cls, "init", [init], get_args(Init))
-        _check_names(cls, "field of target", target or {}, shape)
-        _check_names(cls, "option", options, free)
+        check_names(cls, "init", [init], get_args(Init))
+        check_names(cls, "field of target", target or {}, shape)
+        check_names(cls, "option", options, free)
         config = cls.config_class(
             target_network={**shape, **(target or {})}, **described, **options
         )
@@ -168,40 +168,35 @@ class TwinForConditionalGeneration(
         return self.decoder.logits(decoded.vector)
 
     @torch.inference_mode()
-    def gates(
+    def token_gates(
         self,
         input_ids: Tensor,
-        on_gates: OnGates,
+        on_gates: OnTokenGates,
         attention_mask: Tensor | None = None,
         *,
         labels: Tensor,
     ) -> None:
-        """Calls `on_gates(site, gates)` for every unit with its gates at tokens, padding left out.
+        """The gates at "encoder.embedding", "encoder.layer0.forward", ..., "attention", "output".
+
+        See :class:`~ptu_seq.models.token_gates.ReportsGates`. The decoder's are those under which
+        each label was written; their tokens are what it read then, the one before.
 
         Args:
             input_ids: tokens of the sentences.
-            on_gates: is given "encoder.embedding", "encoder.layer0.forward", ...,
-                "decoder.embedding", "decoder.layer0", ..., "attention", "output" and the gates,
-                `(tokens, features)`; the decoder's are those under which each label was written.
+            on_gates: is given a site, the gates and their tokens.
             attention_mask: 1 at tokens, 0 at padding.
             labels: their translations, padded with -100.
         """
-        tokens = sentences(self.target_config, input_ids, attention_mask).mask
-
-        def in_encoder(site: str, gates: PTUGates) -> None:
-            padded = gates.update.dim() == 3
-            on_gates(site, PTUGates(*(g[tokens] if padded else g for g in gates)))
-
-        steps: dict[str, list[PTUGates]] = {}  # with input feeding, one step after another
+        batch = sentences(self.target_config, input_ids, attention_mask)
+        in_encoder = at_tokens(on_gates, batch.ids, batch.mask, len(batch.ids))
         state = self.encode(input_ids, attention_mask, in_encoder)
-        self.decode(
-            self.prepare_decoder_input_ids_from_labels(labels),
-            state,
-            lambda site, gates: steps.setdefault(site, []).append(gates),
-        )
+        read = self.prepare_decoder_input_ids_from_labels(labels)
+        steps: dict[str, list[PTUGates]] = {}  # with input feeding, one step after another
+        self.decode(read, state, lambda site, gates: steps.setdefault(site, []).append(gates))
+        in_decoder = at_tokens(on_gates, read, labels != IGNORED, len(read))
         for site, given in steps.items():
             joined = (torch.cat(parts, dim=1) for parts in zip(*given, strict=True))
-            on_gates(site, PTUGates(*(gate[labels != IGNORED] for gate in joined)))
+            in_decoder(site, PTUGates(*joined))
 
     def units(self) -> Iterator[tuple[str, PTU | LinearUnit]]:
         """Every unit, with the site it sits at."""
@@ -258,12 +253,3 @@ def _site_of(name: str) -> str:
     if name.endswith(("attention_unit", "output_unit")):
         return name.rpartition(".")[2].removesuffix("_unit")
     return name.partition(".")[0]
-
-
-def _check_names(owner: type, what: str, given: Iterable[str], accepted: Iterable[str]) -> None:
-    for name in given:
-        if name not in accepted:
-            raise ValueError(
-                f"{owner.__name__}: {name!r} is no {what}{closest(name, accepted)}; "
-                f"accepted are {', '.join(accepted)}."
-            )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from ptu_seq.errors import closest
 from ptu_seq.models.config import LabelledConfig
 from ptu_seq.models.safetensors_model import SafetensorsModel
 from ptu_seq.source import FrozenSource, content_hash
@@ -26,6 +28,16 @@ def describe_source(network: PreTrainedModel) -> dict[str, Any]:
         labels = enumerate(config.label_names)
         described["id2label"] = {str(i): label for i, label in labels}  # as in JSON
     return {"source_network": described, "source_hash": content_hash(network)}
+
+
+def check_names(owner: type, what: str, given: Iterable[str], accepted: Iterable[str]) -> None:
+    """Raises ValueError, suggesting the closest, for a name that is not accepted."""
+    for name in given:
+        if name not in accepted:
+            raise ValueError(
+                f"{owner.__name__}: {name!r} is no {what}{closest(name, accepted)}; "
+                f"accepted are {', '.join(accepted)}."
+            )
 
 
 class ModelWithSource(SafetensorsModel, Generic[Network]):

@@ -33,22 +33,6 @@ OnGates = Callable[[str, PTUGates], None]
 """Is given a unit's place, "layer0.forward", "layer0.reverse" and so on, and its gates."""
 
 
-def at_tokens(on_gates: OnGates, mask: Tensor) -> OnGates:
-    """Hands gates on with padding left out.
-
-    Args:
-        on_gates: is given gates of tokens, `(tokens, features)`; those of whole sentences as they
-            are.
-        mask: true at tokens, `(sentences, length)`.
-    """
-
-    def hand_on(site: str, gates: PTUGates) -> None:
-        padded = gates.update.dim() == 3
-        on_gates(site, PTUGates(*(g[mask] if padded else g for g in gates)))
-
-    return hand_on
-
-
 class GatedRNN(nn.Module):
     """A target network with a unit for each of its layers and directions: the shared base.
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ptu_seq.modes import evaluating
 from ptu_seq.sites.recording import Recorder
 from ptu_seq.sites.source_network import SourceNetwork
 
@@ -43,17 +44,14 @@ def target_outputs(target: nn.Module, sites: Sequence[str], call: Call) -> Outpu
         recorder = Recorder(site)
         recorder.activations = outputs
         hooks.append(target.get_submodule(site).register_forward_hook(recorder))
-    modes = {module: module.training for module in target.modules()}
     try:
-        with torch.no_grad():
-            target.eval()(*call.args, **call.kwargs)
+        with evaluating(target), torch.no_grad():
+            target(*call.args, **call.kwargs)
     except Exception as error:
         raise ValueError(f"attach: the target cannot read the example: {error}") from error
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
     _check_reached(outputs, {site: site for site in sites}, "target")
     return outputs
 

@@ -25,7 +25,9 @@ from ptu_seq.data import (
     truncate_pairs,
 )
 from ptu_seq.errors import UserError
+from ptu_seq.gate_history import HISTORY_EXAMPLES, GateHistory
 from ptu_seq.gate_statistics import GateStatistics
+from ptu_seq.gate_summary import GateSummary
 from ptu_seq.jobs import Job, Outcome
 from ptu_seq.methods.domains import DOMAIN_EXAMPLES
 from ptu_seq.methods.translation import TranslationTask, get_translation_method
@@ -113,6 +115,9 @@ class TranslationJobs:
         set_seed(job.seed)
         task = self._task(vocabulary)
         model = method.build(self.parent, task, job.setting)
+        watched = isinstance(model, PTUForConditionalGeneration) and not job.is_tuning
+        padding = int(model.config.pad_token_id)
+        history = GateHistory(collate(validation[:HISTORY_EXAMPLES], padding)) if watched else None
         trained = train_translator(
             model,
             method.parameter_groups(model, job.setting),
@@ -123,7 +128,7 @@ class TranslationJobs:
             folder=self.logs_dir / job.file_name,
             seed=job.seed,
             references=subset.validation["target"][:],
-            callbacks=method.callbacks(model, job.setting),
+            callbacks=[*method.callbacks(model, job.setting), *([history] if history else [])],
             objectives=method.objectives(
                 model, self.parent, task, job.setting, partial(self._read_domains, job, vocabulary)
             ),
@@ -140,7 +145,9 @@ class TranslationJobs:
             metric=self.training.metric,
             details={"left_out": len(subset.train) - len(training)},
         )
-        return outcome if job.is_tuning else self._test(job, model, vocabulary.tokenizers, outcome)
+        if job.is_tuning:
+            return outcome
+        return self._test(job, model, vocabulary.tokenizers, history, outcome)
 
     def _vocabulary(self, job: Job, subset: TranslationDataset) -> ChildVocabulary:
         if job.cell.method == SCRATCH:
@@ -200,7 +207,12 @@ class TranslationJobs:
             return self._learnable(self.parent_data.train, self.parent_tokenizers)
 
     def _test(
-        self, job: Job, model: PreTrainedModel, tokenizers: TokenizerPair, outcome: Outcome
+        self,
+        job: Job,
+        model: PreTrainedModel,
+        tokenizers: TokenizerPair,
+        history: GateHistory | None,
+        outcome: Outcome,
     ) -> Outcome:
         """Adds what the test set says of a trained model, and saves it if it has units."""
         test = self.children[job.cell.target].test
@@ -229,24 +241,29 @@ class TranslationJobs:
         test = test.select(range(min(len(test), GATE_EXAMPLES)))
         with _quiet():  # what is cut is in the outcome
             examples = truncate_pairs(encode_pairs(test, tokenizers), self.max_length)
-        gates = _gates(model, examples)
+
+        def spell(site: str, ids: list[int]) -> list[str]:
+            side = tokenizers.source if site.startswith("encoder") else tokenizers.target
+            return list(side.convert_ids_to_tokens(ids))
+
+        gates = GateSummary.of(_gates(model, examples), history, spell)
         return replace(outcome, gates=gates, model_dir=str(folder))
 
 
 def _gates(
     model: PTUForConditionalGeneration, examples: Sequence[dict[str, list[int]]]
-) -> list[dict[str, Any]]:
+) -> GateStatistics:
     """Statistics of the gates while the references are written."""
     statistics = GateStatistics()
     model.eval()
     for start in range(0, len(examples), GATE_BATCH):
         batch = collate(examples[start : start + GATE_BATCH], int(model.config.pad_token_id))
         with torch.inference_mode():
-            model.gates(
+            model.token_gates(
                 **{name: tensor.to(model.device) for name, tensor in batch.items()},
                 on_gates=statistics,
             )
-    return statistics.as_records()
+    return statistics
 
 
 @contextmanager

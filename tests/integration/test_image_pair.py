@@ -102,7 +102,11 @@ def test_a_study_leaves_what_it_promises(first: Path):
         assert predictions["labels"] == [0, 1, 2] * 30
         right = [a == b for a, b in zip(*predictions.values(), strict=True)]
         assert line["score"] == sum(right) / 90
-    gates = read_json(first / "gates" / f"{lines[-1]['run_id']}.json")["sites"]
+    told = read_json(first / "gates" / f"{lines[-1]['run_id']}.json")
+    assert {s["site"] for s in told["through_training"][0]["sites"]} == {
+        s["site"] for s in told["sites"]
+    }
+    gates = told["sites"]
     assert len(gates) >= 3 and all(0 < site["update"]["mean"] < 1 for site in gates)
     summary = read_json(first / "summary.json")
     assert summary["recipe"] == "image_pair"

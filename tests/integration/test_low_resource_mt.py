@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from ptu_seq import cli
 from ptu_seq.errors import UserError
@@ -89,7 +90,17 @@ def test_a_study_leaves_what_it_promises(first: Path):
         assert set(line["scores"]) == {"bleu", "chrf", "ter"} == set(line["signatures"])
         predictions = read_json(first / "predictions" / f"{line['run_id']}.json")
         assert len(predictions["labels"]) == len(predictions["predictions"]) == 15
-    assert [path.stem for path in (first / "gates").iterdir()] == [lines[-1]["run_id"]]
+    (path,) = (first / "gates").glob("*.json")
+    assert path.stem == lines[-1]["run_id"]
+    arrays = load_file(path.with_suffix(".safetensors"))
+    read = {
+        site: arrays[f"{site}/update/step_count"][0] for site in ("attention", "encoder.embedding")
+    }
+    assert set(read.values()) == {15}  # each has a first token
+    gates = read_json(path)
+    spelt = {s["site"]: s["tokens"]["most_source"] for s in gates["sites"]}
+    assert all(isinstance(entry["token"], str) for of in spelt.values() for entry in of)
+    assert gates["through_training"][-1]["sites"][0].keys() == {"site", "update", "fine_tune"}
     summary = read_json(first / "summary.json")
     assert (summary["recipe"], summary["metric"]) == ("low_resource_mt", "bleu")
     assert [cell["scores"] for cell in summary["cells"]] == [[line["score"]] for line in lines]
@@ -181,7 +192,8 @@ def test_losses_beside_the_tasks(data: Path, first: Path, tmp_path: Path):
         words = words[:2] + ["--methods", "dann"]
     assert [line["method"] for line in lines[0]] == methods
     assert {**lines[1][0], "seconds": 0} == {**lines[0][0], "seconds": 0}
-    assert [path.stem for path in (tmp_path / "out" / "gates").iterdir()] == [lines[0][1]["run_id"]]
+    kept = {path.stem for path in (tmp_path / "out" / "gates").iterdir()}
+    assert kept == {lines[0][1]["run_id"]}
     saved = PTUForConditionalGeneration.from_pretrained(tmp_path / "out" / "model")
     assert not any("discriminator" in weight for weight in saved.state_dict())
 

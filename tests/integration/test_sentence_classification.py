@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
+from safetensors.numpy import load_file
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -64,9 +65,16 @@ def test_a_study_leaves_what_it_promises(first: Path):
         assert predictions["labels"] == [1, 0] * 40  # bad, good: the labels in their order
         right = [a == b for a, b in zip(*predictions.values(), strict=True)]
         assert line["score"] == sum(right) / 80
-    gates = read_json(first / "gates" / f"{lines[-1]['run_id']}.json")["sites"]
-    assert {"embedding", "classifier"} <= {site["site"] for site in gates}
-    assert [path.stem for path in (first / "gates").iterdir()] == [lines[-1]["run_id"]]
+    run_id = lines[-1]["run_id"]
+    gates = read_json(first / "gates" / f"{run_id}.json")
+    sites = {site["site"]: site for site in gates["sites"]}
+    assert {"embedding", "classifier"} <= set(sites)
+    assert sites["embedding"]["tokens"]["most_source"][0]["count"] >= 5
+    assert [record["step"] for record in gates["through_training"]][-1] == lines[-1]["steps"]
+    names = {path.name for path in (first / "gates").iterdir()}
+    assert names == {f"{run_id}.json", f"{run_id}.safetensors"}
+    arrays = load_file(first / "gates" / f"{run_id}.safetensors")
+    assert arrays["embedding/update/step_count"][0] == 80  # every test sentence has a first token
 
     summary = json.loads((first / "summary.json").read_text("utf-8"))
     assert summary["recipe"] == "sentence_classification"
@@ -264,7 +272,7 @@ def test_companions_stand_in_the_table_beside_the_others(data: Path, tmp_path: P
     run(data, tmp_path / "out", "--methods", "dann", "ptu+ddc", "distillation")
     lines = results(tmp_path / "out")
     assert [line["method"] for line in lines] == ["dann", "ptu+ddc", "distillation"]
-    assert len(list((tmp_path / "out" / "gates").iterdir())) == 1
+    assert len(list((tmp_path / "out" / "gates").glob("*.json"))) == 1
     assert "ptu+ddc" in (tmp_path / "out" / "summary.md").read_text("utf-8")
     tried = read_lines(tmp_path / "out" / "tuning.jsonl")
     assert {t["setting"].get("alignment") for t in tried if t["method"] == "dann"} == {0.25}

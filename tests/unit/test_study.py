@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from ptu_seq.errors import UserError
+from ptu_seq.gate_summary import GateSummary
 from ptu_seq.jobs import TUNING_SEED, Cell, Job, Outcome, Setting, Size
 from ptu_seq.records import read_json, read_lines
 from ptu_seq.study import Study
@@ -19,6 +22,12 @@ GRIDS: dict[str, list[Setting]] = {
 }
 # The best of ptu's settings, and a tie that the first wins.
 VALIDATION = {0.1: 0.5, 0.2: 0.9, 0.3: 0.9}
+
+GATES = GateSummary(
+    [{"site": "rnn"}],
+    {"rnn/update/neuron_mean": np.array([0.25, 0.5], np.float32)},
+    [{"step": 3, "sites": [{"site": "rnn", "update": 0.5, "fine_tune": 0.25}]}],
+)
 
 Start = Callable[..., Study]
 
@@ -55,7 +64,7 @@ class FakeRunner:
             self.jobs.append(job)
             outcome = Outcome(VALIDATION[job.setting["rate"]], 7, 0.123, {"trained": 1, "total": 2})
             if not job.is_tuning:
-                gates = [{"site": "rnn"}] if job.cell.method == "ptu" else None
+                gates = GATES if job.cell.method == "ptu" else None
                 outcome = Outcome(
                     0.5, 7, 0.123, {"trained": 1, "total": 2}, 0.25, [0, 1], [1, 1], gates
                 )
@@ -108,9 +117,16 @@ def test_a_run_leaves_its_line_and_files(start: Start):
     }
     predictions = read_json(study.output_dir / "predictions" / f"{line['run_id']}.json")
     assert predictions == {"labels": [0, 1], "predictions": [1, 1]}
-    gates = list((study.output_dir / "gates").iterdir())
-    assert [path.stem for path in gates] == [line["run_id"]]
-    assert read_json(gates[0]) == {"sites": [{"site": "rnn"}]}
+    gates = sorted((study.output_dir / "gates").iterdir())
+    assert [path.name for path in gates] == [
+        f"{line['run_id']}.{kind}" for kind in ("json", "safetensors")
+    ]
+    assert read_json(gates[0]) == {
+        "version": 1,
+        "sites": GATES.sites,
+        "through_training": GATES.through_training,
+    }
+    assert load_file(gates[1])["rnn/update/neuron_mean"].tolist() == [0.25, 0.5]
 
 
 def test_a_run_that_translates_leaves_texts_and_further_fields(start: Start):
