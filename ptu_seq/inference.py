@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -72,7 +72,7 @@ class Classifier:
         return cls(model, tokenizer, bool(getattr(model.config, "is_pair", False)))
 
     @torch.inference_mode()
-    def probabilities(self, rows: list[tuple[str, ...]]) -> torch.Tensor:
+    def probabilities(self, rows: Sequence[tuple[str, ...]]) -> torch.Tensor:
         """The probability of each label.
 
         Args:
@@ -81,10 +81,13 @@ class Classifier:
         Returns:
             Probabilities on the CPU, `(rows, labels)`.
         """
-        collate = DataCollatorWithPadding(self.tokenizer)
-        batch = collate([self._encode(row) for row in rows])
-        inputs = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
+        inputs = {name: tensor.to(self.model.device) for name, tensor in self.batch(rows).items()}
         return torch.softmax(self.model(**inputs).logits.float(), dim=-1).cpu()
+
+    def batch(self, rows: Sequence[tuple[str, ...]]) -> dict[str, torch.Tensor]:
+        """What the model reads of texts, or of pairs: on the CPU, padded."""
+        collate = DataCollatorWithPadding(self.tokenizer)
+        return dict(collate([self._encode(row) for row in rows]))
 
     def _encode(self, row: tuple[str, ...]) -> dict[str, list[int]]:
         # Each side is cut for itself, as in training: a long premise leaves the hypothesis whole.
@@ -115,12 +118,14 @@ def classify_lines(
             before it have been labelled.
     """
     label_names = classifier.model.config.id2label
-    rows = (_split(number, line, classifier.is_pair) for number, line in enumerate(lines, start=1))
+    rows = (
+        split_row(number, line, classifier.is_pair) for number, line in enumerate(lines, start=1)
+    )
     while batch := list(itertools.islice(rows, batch_size)):
-        full = [row for row in batch if _has_text(row)]
+        full = [row for row in batch if has_text(row)]
         best = iter(_best(classifier, full))
         for row in batch:
-            if _has_text(row):
+            if has_text(row):
                 label, probability = next(best)
                 yield Prediction(row, label_names[label], round(probability, 6))
             else:
@@ -160,7 +165,12 @@ def _decode(file: BinaryIO, name: str) -> Iterator[str]:
             ) from error
 
 
-def _split(number: int, line: str, is_pair: bool) -> tuple[str, ...]:
+def split_row(number: int, line: str, is_pair: bool) -> tuple[str, ...]:
+    """A line's text, or its premise and hypothesis; two empty ones where it holds no text.
+
+    Raises:
+        UserError: if a pair is asked for and it is none.
+    """
     if not is_pair:
         return (line,)
     texts = tuple(line.split("\t")) if line.strip() else ("", "")
@@ -172,7 +182,8 @@ def _split(number: int, line: str, is_pair: bool) -> tuple[str, ...]:
     return texts
 
 
-def _has_text(row: tuple[str, ...]) -> bool:
+def has_text(row: tuple[str, ...]) -> bool:
+    """Whether no text of a row is empty."""
     return all(text.strip() for text in row)
 
 
