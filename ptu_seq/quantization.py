@@ -95,6 +95,10 @@ class Int8PTU(PTU):
         s = self.project(s)
         return s, self.of_source(s)
 
+    def candidate_product(self, s: Tensor) -> Tensor:
+        """See :meth:`ptu_seq.PTU.candidate_product`."""
+        return self.split(self.of_source(s))[1]
+
     def gate_logits(self, source_gates: Tensor, t: Tensor) -> Tensor:
         """See :meth:`ptu_seq.PTU.gate_logits`."""
         return source_gates + self.of_target(t)

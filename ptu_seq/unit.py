@@ -186,11 +186,19 @@ class PTU(nn.Module):
         zero, one = torch.zeros_like(t), torch.ones_like(t)
         if state == "target":
             return t, PTUGates(zero, zero)
-        if state == "frozen":
-            return self.project(s).to(t.dtype), PTUGates(zero, one)
-        _, products = self.source_products(s)
-        candidate = products.chunk(3, dim=self.feature_axis)[2]
-        return self.activate(candidate).to(t.dtype), PTUGates(one, one)
+        fine_tune = one if state == "adapted" else zero
+        return self.lend(state, s).to(t.dtype), PTUGates(fine_tune, one)
+
+    def lend(self, state: Pin, s: Tensor) -> Tensor:
+        """The activation of a unit that is pinned to "frozen" or "adapted": of the source alone."""
+        s = self.project(s)
+        return s if state == "frozen" else self.activate(self.candidate_product(s))
+
+    def candidate_product(self, s: Tensor) -> Tensor:
+        """What the candidate is the activation of, for a projected source."""
+        first = 2 * self.target_size
+        # A copy begins where torch lets a matrix begin: products round by how operands lie.
+        return self._product(s, self.weight_source[first:].clone(), self.bias[first:])
 
     def source_products(self, s: Tensor) -> tuple[Tensor, Tensor]:
         """What depends on the source alone: computed once for a whole sequence.

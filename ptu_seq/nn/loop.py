@@ -81,14 +81,22 @@ def _gate_of(
     unit: PTU, s: Tensor, dtype: torch.dtype
 ) -> tuple[Callable[..., tuple[Tensor, PTUGates]], tuple[Tensor, ...]]:
     """The unit's work at one step, and what it needs at each beside the target's activation."""
-    if unit.pinned is not None:
+    if unit.pinned == "target":
         return lambda t, s: unit(s, t, return_gates=True), (s,)
+    if unit.pinned is not None:
+        fine_tune = float(unit.pinned == "adapted")
+        return lambda t, lent: (lent, _gates(t, fine_tune)), (unit.lend(unit.pinned, s).to(dtype),)
     s, products = unit.source_products(s)
     draw = unit.draw(s.to(dtype))
     return (
         lambda t, s, products, draw=None: unit.mix(s, products, t, draw),
         (s, products) if draw is None else (s, products, draw),
     )
+
+
+def _gates(t: Tensor, fine_tune: float) -> PTUGates:
+    """Those of a unit that is pinned to the source's side."""
+    return PTUGates(torch.full_like(t, fine_tune), torch.ones_like(t))
 
 
 def _lstm_cell(product: Tensor, state: State, weight_hh: Tensor, bias_hh: Tensor | None) -> State:
