@@ -8,6 +8,8 @@ from transformers import (
 )
 
 from ptu_seq.models.classifier import RNNForSequenceClassification
+from ptu_seq.models.collapsed_classifier import CollapsedPTUForSequenceClassification
+from ptu_seq.models.collapsed_config import CollapsedConfig
 from ptu_seq.models.config import PTUConfig, RNNConfig
 from ptu_seq.models.copy_parent import copy_parent
 from ptu_seq.models.encoder_classifier import EncoderForSequenceClassification
@@ -32,6 +34,9 @@ AutoConfig.register(PTUConfig.model_type, PTUConfig)
 AutoModelForSequenceClassification.register(RNNConfig, RNNForSequenceClassification)
 AutoModelForSequenceClassification.register(PTUConfig, PTUForSequenceClassification)
 
+AutoConfig.register(CollapsedConfig.model_type, CollapsedConfig)
+AutoModelForSequenceClassification.register(CollapsedConfig, CollapsedPTUForSequenceClassification)
+
 AutoConfig.register(EncoderConfig.model_type, EncoderConfig)
 AutoConfig.register(PTUEncoderConfig.model_type, PTUEncoderConfig)
 AutoModelForSequenceClassification.register(EncoderConfig, EncoderForSequenceClassification)
@@ -55,6 +60,8 @@ AutoModelForImageClassification.register(PTUVisionConfig, PTUForImageClassificat
 __all__ = [
     "CNNConfig",
     "CNNForImageClassification",
+    "CollapsedConfig",
+    "CollapsedPTUForSequenceClassification",
     "EncoderConfig",
     "EncoderForSequenceClassification",
     "PTUConfig",

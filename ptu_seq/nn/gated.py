@@ -139,7 +139,7 @@ class GatedRNN(nn.Module):
         finals, hidden = [], []
         for layer, (units, s) in enumerate(zip(self.units, source_hidden, strict=True)):
             layer_first = state_of_layer(target, layer, first)
-            report = _report(on_gates, layer, layout)
+            report = report_at(on_gates, layer, layout)
             data, final = gate_layer(
                 cast(Sequence[PTU], units), s, target, layer, data, sizes, layer_first, report
             )
@@ -271,7 +271,8 @@ def gru_state(state: TwinState) -> Tensor:
     return cast(Tensor, state.hidden)
 
 
-def _report(on_gates: OnGates | None, layer: int, layout: Layout) -> Report | None:
+def report_at(on_gates: OnGates | None, layer: int, layout: Layout) -> Report | None:
+    """Hands on the gates of one layer, by place and in the layout of the output."""
     if on_gates is None:
         return None
 
