@@ -3,7 +3,8 @@
 A move pins one unit, or pins it otherwise than before, or pins all of them to the target, so that
 the collapsed model has fewer parameters. Of all moves after which the validation score is at most
 the tolerance below that of the whole model, the one with the lowest validation loss is made; then
-again, until no move is left.
+again, until no move is left. `ptu-seq collapse` begins with a model whose gated token vectors are
+in a table (:func:`ptu_seq.models.collapse.fold_embedding`), which loses nothing.
 """
 
 from __future__ import annotations
@@ -44,6 +45,15 @@ class Step:
     pinned: Mapping[str, Pin]
     parameters: int
     evaluation: Evaluation
+
+    def as_line(self, metric: str) -> str:
+        """For people; `metric` is the score's name."""
+        pinned = ", ".join(f"{place} to {state}" for place, state in self.pinned.items())
+        loss, score = self.evaluation
+        return (
+            f"pinned {pinned}: {self.parameters:,} parameters, validation loss {loss:.4f}, "
+            f"{metric} {score:.1f}"
+        )
 
     def as_record(self) -> dict[str, Any]:
         """For JSON."""
@@ -119,14 +129,14 @@ class Collapses:
 
 def search(
     collapses: Collapses,
-    tolerance: float,
+    floor: float,
     on_moves: Callable[[Sequence[dict[str, Pin | None]]], Iterator[dict[str, Pin | None]]] = iter,
 ) -> tuple[dict[str, Pin | None], list[Step]]:
-    """Pins units, one after another, as long as the validation score stays within a tolerance.
+    """Pins units, one after another, as long as the validation score stays high enough.
 
     Args:
         collapses: the model and its validation data.
-        tolerance: points by which the score may be below that of the whole model.
+        floor: the lowest score that is accepted, in percent.
         on_moves: is given each step's moves and yields them, as a progress bar does.
 
     Returns:
@@ -134,13 +144,12 @@ def search(
     """
     units = units_by_place(collapses.model)
     states: dict[str, Pin | None] = {place: unit.pinned for place, unit in units.items()}
-    floor = collapses.evaluation(states).score - tolerance - ROUNDING
     steps: list[Step] = []
     while True:
         made = []
         for moved in on_moves(_moves(collapses, states)):
             evaluation = collapses.evaluation(moved)
-            if evaluation.score >= floor:
+            if evaluation.score >= floor - ROUNDING:
                 made.append((evaluation.loss, collapses.parameters(moved), moved))
         if not made:
             return states, steps

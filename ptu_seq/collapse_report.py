@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ptu_seq.collapse import Batch
+from ptu_seq.collapse import Batch, Metric, count_parameters, evaluate
 from ptu_seq.errors import UserError
 from ptu_seq.records import write_json
 
@@ -49,6 +49,27 @@ def milliseconds(
     }
 
 
+def compare(
+    models: Mapping[str, nn.Module],
+    validation: Sequence[Batch],
+    test: Sequence[Batch],
+    metric: Metric,
+) -> dict[str, dict[str, float]]:
+    """Size, speed and scores of models by name; the test split is read here alone."""
+    speed = milliseconds(models, validation)
+    compared = {}
+    for name, model in models.items():
+        loss, score = evaluate(model, validation, metric)
+        compared[name] = {
+            "parameters": count_parameters(model),
+            "milliseconds": speed[name],
+            "validation_loss": loss,
+            "validation_score": score,
+            "test_score": evaluate(model, test, metric).score,
+        }
+    return compared
+
+
 def as_table(report: Mapping[str, Any]) -> str:
     """The numbers before and after, as text."""
     rows: list[tuple[str, ...]] = [("", "before", "after", "")]
@@ -63,10 +84,8 @@ def as_table(report: Mapping[str, Any]) -> str:
         ("validation_score", f"validation {metric}", 1),
         ("test_score", f"test {metric}", 1),
     ):
-        if key in before:
-            values = [round(part[key], digits) for part in (before, after)]
-            difference = f"{after[key] - before[key]:+.{digits}f}"
-            rows.append((name, *(f"{value:.{digits}f}" for value in values), difference))
+        values = [f"{part[key]:.{digits}f}" for part in (before, after)]
+        rows.append((name, *values, f"{after[key] - before[key]:+.{digits}f}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows

@@ -18,10 +18,11 @@ def add(commands: Any) -> None:
     collapse = commands.add_parser(
         "collapse",
         help="make a trained model with units smaller",
-        description="Pins units of a sentence classifier to the branch that they use, one after "
-        "another by validation loss, as long as the validation score stays within a tolerance; "
-        "what nothing reads then is dropped. The result is an ordinary model, and beside it lies "
-        "collapse.json, which tells what was pinned and what it cost.",
+        description="Puts a sentence classifier's gated token vectors into one table and pins its "
+        "other units to the branch that they use, one after another by validation loss, as long as "
+        "the validation score stays within a tolerance; what nothing reads then is dropped. The "
+        "result is an ordinary model, and beside it lies collapse.json, which tells what was "
+        "pinned and what it cost.",
     )
     collapse.add_argument("--model", required=True, metavar="DIR", help="a saved model's folder")
     collapse.add_argument(
@@ -86,71 +87,66 @@ def _collapse(arguments: argparse.Namespace) -> None:
     from ptu_seq import evaluation
     from ptu_seq.collapse import Collapses, count_parameters, evaluate, search
     from ptu_seq.collapse_data import check_dataset, labelled_batches, some_validation
-    from ptu_seq.collapse_report import as_table, check_output, milliseconds, save
+    from ptu_seq.collapse_report import as_table, check_output, compare, save
     from ptu_seq.data import load_classification
     from ptu_seq.inference import Classifier
+    from ptu_seq.models.collapse import fold_embedding, units_by_place
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    model_folder = Path(arguments.model)
-    output = Path(arguments.output or f"{model_folder}-collapsed")
+    output = Path(arguments.output or f"{Path(arguments.model)}-collapsed")
     if not arguments.dry_run:
         check_output(output)
     _check_kind(arguments.model)
     classifier = Classifier.from_pretrained(arguments.model)
     dataset = load_classification(arguments.dataset)
     check_dataset(classifier, dataset)
-    validation = some_validation(dataset, arguments.validation_examples)
-    batches = labelled_batches(classifier, dataset, validation, arguments.batch_size)
+    rows = some_validation(dataset, arguments.validation_examples)
+    validation = labelled_batches(classifier, dataset, rows, arguments.batch_size)
     metric = getattr(evaluation, arguments.metric)
 
     whole = classifier.model
-    collapses = Collapses(whole, batches, metric)
-    states, steps = search(collapses, arguments.tolerance, _progress)
-    if not steps:
+    folds = units_by_place(whole)["embedding"].pinned is None
+    collapses = Collapses(fold_embedding(whole) if folds else whole, validation, metric)
+    floor = evaluate(whole, validation, metric).score - arguments.tolerance
+    states, steps = search(collapses, floor, _progress)
+    if not steps and not folds:
         print(
             f"Nothing to drop: whichever unit is pinned, the validation {arguments.metric} falls "
             f"by more than {arguments.tolerance:g} points."
         )
         return
+    if folds:
+        print("embedding folded: the gated token vectors are in one table")
     for step in steps:
-        loss, score = step.evaluation
-        pinned = ", ".join(f"{place} to {state}" for place, state in step.pinned.items())
-        print(
-            f"pinned {pinned}: {step.parameters:,} parameters, validation loss {loss:.4f}, "
-            f"{arguments.metric} {score:.1f}"
-        )
+        print(step.as_line(arguments.metric))
     if arguments.dry_run:
-        print(f"Nothing was written (--dry_run); the whole model has {count_parameters(whole):,}.")
+        print(
+            f"{collapses.parameters(states):,} of {count_parameters(whole):,} parameters would be "
+            "left; nothing was written (--dry_run)."
+        )
         return
 
     small = collapses.make(states)
-    read = collapses.parts(states).states
-    report: dict[str, Any] = {
-        "model": str(model_folder),
+    sites = {site: str(state or "gated") for site, state in collapses.parts(states).states.items()}
+    if folds and sites.get("embedding") == "target":
+        sites["embedding"] = "folded"
+    test = labelled_batches(classifier, dataset, dataset.test, arguments.batch_size)
+    report = {
+        "model": arguments.model,
         "dataset": arguments.dataset,
         "metric": arguments.metric,
         "tolerance": arguments.tolerance,
-        "validation_examples": len(validation),
+        "validation_examples": len(rows),
         "batch_size": arguments.batch_size,
         "class": type(small).__name__,
-        "sites": {place: state or "gated" for place, state in read.items()},
+        "sites": sites,
         "steps": [step.as_record() for step in steps],
+        **compare({"before": whole, "after": small}, validation, test, metric),
     }
-    test = labelled_batches(classifier, dataset, dataset.test, arguments.batch_size)
-    models = {"before": whole, "after": small}
-    speed = milliseconds(models, batches)
-    for name, model in models.items():
-        loss, score = evaluate(model, batches, metric)
-        report[name] = {
-            "parameters": count_parameters(model),
-            "milliseconds": speed[name],
-            "validation_loss": loss,
-            "validation_score": score,
-            "test_score": evaluate(model, test, metric).score,
-        }
     save(small, classifier.tokenizer, report, output)
-    print(f"\n{as_table(report)}\n\n{output}: {_described(report)}")
+    described = ", ".join(f"{site} {state}" for site, state in sites.items())
+    print(f"\n{as_table(report)}\n\n{output}: {report['class']} ({described})")
 
 
 def _check_kind(name: str) -> None:
@@ -181,8 +177,3 @@ def _progress(moves: Sequence[Any]) -> Iterator[Any]:
     from tqdm.auto import tqdm
 
     yield from tqdm(moves, unit="way", desc="Pinning", leave=False, disable=not sys.stderr.isatty())
-
-
-def _described(report: dict[str, Any]) -> str:
-    sites = ", ".join(f"{place} {state}" for place, state in report["sites"].items())
-    return f"{report['class']} ({sites})"

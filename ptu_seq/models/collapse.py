@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
@@ -10,7 +12,7 @@ from ptu_seq.models.collapsed_classifier import CollapsedPTUForSequenceClassific
 from ptu_seq.models.collapsed_config import CollapsedConfig, Parts, places
 from ptu_seq.models.config import RNNConfig
 from ptu_seq.models.ptu_classifier import PTUForSequenceClassification
-from ptu_seq.nn.collapsed import PinnedPTU
+from ptu_seq.nn.collapsed import PinnedPTU, is_lent
 from ptu_seq.source import content_hash
 from ptu_seq.unit import PTU
 
@@ -67,6 +69,25 @@ def collapse(model: PTUForSequenceClassification) -> Collapsed:
     return network.eval()
 
 
+@torch.inference_mode()
+def fold_embedding(model: PTUForSequenceClassification) -> PTUForSequenceClassification:
+    """A copy whose target has the gated token vectors for its own, with that unit pinned to it.
+
+    A token's gated vector depends on nothing but the token, so a table can hold it. The logits are
+    those of the model but for rounding, as the products are taken for all tokens together.
+
+    Args:
+        model: the model, whose unit at the token vectors has gates or is pinned.
+    """
+    folded = copy.deepcopy(model).eval()
+    table = folded.embedding.target.weight
+    tokens = torch.arange(len(table), device=table.device)
+    vectors = folded.embedding(tokens, folded.source.network.embedding(tokens))
+    table.copy_(vectors)
+    folded.embedding.unit.pin("target")
+    return folded
+
+
 def collapsed_config(model: PTUForSequenceClassification) -> CollapsedConfig:
     """The configuration of a model with the units pinned for good that are pinned now."""
     fields = model.config.to_dict()
@@ -97,7 +118,7 @@ def _with_units(
             target.vector.copy_(model.embedding.target.weight[target.padding_idx])
     if parts.has_target:
         layers = model.target_config.num_hidden_layers
-        first = parts.first + network.rnn.lends_first
+        first = parts.first + is_lent(parts.layers[0])
         if first < layers:
             _copy_layers(model.rnn.target, first, network.rnn.target, 0, layers - first)
         network.pooling.load_state_dict(model.pooling.state_dict())

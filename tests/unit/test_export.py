@@ -15,6 +15,7 @@ from ptu_seq.errors import UserError
 from ptu_seq.export import export_classifier
 from ptu_seq.inference import Classifier
 from ptu_seq.models import (
+    CollapsedPTUForSequenceClassification,
     EncoderConfig,
     EncoderForSequenceClassification,
     PTUEncoderForSequenceClassification,
@@ -22,6 +23,7 @@ from ptu_seq.models import (
     RNNConfig,
     RNNForSequenceClassification,
 )
+from ptu_seq.models.collapse import collapse
 
 LENGTH = 6
 LABELS = {0: "cold", 1: "hot"}
@@ -44,6 +46,14 @@ def with_units(**fields: Any) -> PTUForSequenceClassification:
     return PTUForSequenceClassification.from_source(recurrent(), **fields).eval()
 
 
+def collapsed() -> CollapsedPTUForSequenceClassification:
+    model = with_units(level="step", num_labels=2)
+    model.rnn.pin("target")
+    small = collapse(model)
+    assert isinstance(small, CollapsedPTUForSequenceClassification)
+    return small
+
+
 def encoder() -> EncoderForSequenceClassification:
     config = EncoderConfig(encoder=TINY_BERT, id2label=LABELS)
     return EncoderForSequenceClassification(config).eval()
@@ -59,10 +69,11 @@ def export(model: Any, *, is_pair: bool = False) -> Any:
         lambda: recurrent(pooling="last", rnn_type="gru", num_hidden_layers=2),
         lambda: recurrent(pooling="attention"),
         lambda: with_units(candidate="tanh"),
+        collapsed,
         encoder,
         lambda: PTUEncoderForSequenceClassification.from_source(encoder(), id2label=LABELS).eval(),
     ],
-    ids=["gru", "lstm", "ptu", "encoder", "ptu encoder"],
+    ids=["gru", "lstm", "ptu", "collapsed", "encoder", "ptu encoder"],
 )
 def test_logits_are_the_models(make):
     model = make()

@@ -11,15 +11,13 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from ptu_seq.export import export_classifier
-from ptu_seq.inference import Classifier
 from ptu_seq.models import (
     CollapsedConfig,
     CollapsedPTUForSequenceClassification,
     PTUForSequenceClassification,
     RNNForSequenceClassification,
 )
-from ptu_seq.models.collapse import collapse, units_by_place
+from ptu_seq.models.collapse import collapse, fold_embedding, units_by_place
 from ptu_seq.unit import Pin
 
 STATES: tuple[Pin | None, ...] = (None, *get_args(Pin))
@@ -142,7 +140,7 @@ def test_a_collapsed_model_is_saved_and_loaded_as_any(
 ):
     model = pinned(make_model(other_sizes=True).to(dtype), states)
     small, batch = collapse(model), make_batch()
-    assert small.dtype == dtype
+    assert isinstance(small, CollapsedPTUForSequenceClassification) and small.dtype == dtype
     if dtype != torch.float64:
         assert torch.equal(logits(small, batch), logits(model, batch))
     small.save_pretrained(tmp_path)
@@ -152,10 +150,7 @@ def test_a_collapsed_model_is_saved_and_loaded_as_any(
     assert type(loaded) is type(small) and not any(loading.values())
     assert torch.equal(logits(loaded, batch), logits(small, batch))
     assert parameters(loaded) == parameters(small)
-    read = small.parts.states
-    assert {p: s for p, s in read.items() if s} == {
-        p: s for p, s in loaded.config.pinned.items() if p in read
-    }
+    assert loaded.parts == small.parts
     trained = {n for n, p in loaded.named_parameters() if p.requires_grad}
     assert trained == {n for n, _ in loaded.named_parameters() if not n.startswith("source.")}
 
@@ -163,6 +158,7 @@ def test_a_collapsed_model_is_saved_and_loaded_as_any(
 def test_units_that_are_left_have_gates_and_learn(make_model, make_batch):
     model = pinned(make_model(), ("target", "frozen", None, None))
     small, batch = collapse(model), make_batch()
+    assert isinstance(small, CollapsedPTUForSequenceClassification)
     seen: dict[str, list[Any]] = {}
     for network in (model, small):
         network.gates(
@@ -179,13 +175,19 @@ def test_units_that_are_left_have_gates_and_learn(make_model, make_batch):
     assert learned == {name for name, p in small.named_parameters() if p.requires_grad}
 
 
-def test_a_collapsed_model_can_be_exported(make_model):
-    model = pinned(make_model(level="step"), (None, "target", "target", "target"))
-    small = collapse(model)
-    program = export_classifier(Classifier(small, tokenizer=None, is_pair=False), 5).module()
-    ids = torch.tensor([[3, 4, 5, 6, 7], [8, 9, 0, 0, 0]])
+@pytest.mark.parametrize("state", STATES)
+def test_gated_token_vectors_fit_into_a_table(state, make_model, make_batch):
+    model, batch = make_model(other_sizes=True), make_batch()
+    batch["input_ids"][-1] = 0  # a sentence without tokens: padding's vector is the target's
+    batch["attention_mask"][-1] = 0
     with torch.no_grad():
-        assert torch.equal(program(ids, (ids != 0).long()), small(ids).logits)
+        model.embedding.target.weight[0] = 1
+    model = pinned(model, (state, "target", "target", "target"))
+    before = logits(model, batch)
+    small = collapse(fold_embedding(model))
+    assert type(small) is RNNForSequenceClassification
+    torch.testing.assert_close(logits(small, batch), before, atol=1e-6, rtol=1e-5)
+    assert torch.equal(logits(model, batch), before)
 
 
 def test_the_model_is_left_as_it_is(make_model, make_batch):
