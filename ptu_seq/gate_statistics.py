@@ -40,7 +40,8 @@ class GateStatistics:
         \sigma = \sqrt{\frac{1}{n} \sum_i g_i^2 - \bar g^2}
 
     By neuron and by step they run over gates, by token over the tokens' mean gates. Of feature maps
-    the channels are the neurons.
+    the channels are the neurons. What a site's output is made of is told by its "shares", the means
+    of :math:`1 - u` ("target"), :math:`u (1 - f)` ("kept") and :math:`u f` ("retuned").
 
     Example:
         >>> statistics = GateStatistics()
@@ -54,6 +55,8 @@ class GateStatistics:
 
     def __init__(self) -> None:
         self._sites: dict[str, dict[str, _Sums]] = {}
+        #: By site: sums of what is the source's as it was and re-tuned, and how many gates.
+        self._shares: dict[str, Tensor] = {}
 
     def __call__(self, site: str, gates: PTUGates, tokens: Tokens | None = None) -> None:
         """Adds the gates of one batch.
@@ -64,6 +67,10 @@ class GateStatistics:
             tokens: what the rows of `(tokens, features)` are gates of; None where they are not of
                 tokens.
         """
+        fine_tune, update = (gate.detach().double() for gate in gates)
+        retuned = update.mul(fine_tune).sum()
+        shares = torch.stack([update.sum() - retuned, retuned, update.new_tensor(update.numel())])
+        self._shares[site] = self._shares.get(site, torch.zeros(3)) + shares.cpu()
         for name, gate in gates._asdict().items():
             maps = gate.dim() == 4
             values = (gate.movedim(1, -1) if maps else gate).detach().double().flatten(0, -2)
@@ -83,6 +90,9 @@ class GateStatistics:
         for site, gates in self._sites.items():
             record: dict[str, Any] = {"site": site}
             record |= {name: sums.summary() for name, sums in gates.items()}
+            kept, retuned, count = self._shares[site].tolist()
+            shares = {"kept": kept / count, "retuned": retuned / count}
+            record["shares"] = {"target": 1 - sum(shares.values()), **shares}
             if spell is not None and gates["update"].tokens.numel():
                 record["tokens"] = _listed(gates["update"].by_token(), site, spell)
             records.append(record)

@@ -48,6 +48,17 @@ def test_streaming_equals_one_batch(dtype: torch.dtype) -> None:
             assert a[name][moment] == pytest.approx(b[name][moment], rel=1e-12)
 
 
+def test_shares_say_what_the_output_is_made_of() -> None:
+    first, second = gates(4, 5), gates(3, 5)
+    statistics = GateStatistics()
+    statistics("rnn", first)
+    statistics("rnn", second)
+    (record,) = statistics.as_records()
+    f, u = (torch.cat(both) for both in zip(first, second, strict=True))
+    for share, values in (("target", 1 - u), ("kept", u * (1 - f)), ("retuned", u * f)):
+        assert record["shares"][share] == pytest.approx(values.mean().item(), rel=1e-12)
+
+
 def test_pinned_gates_lie_in_the_outer_bins() -> None:
     unit, statistics = PTU(3).pin("frozen"), GateStatistics()
     statistics("rnn", unit(torch.randn(2, 3), torch.randn(2, 3), return_gates=True)[1])
