@@ -30,6 +30,7 @@ is more than 15 percent larger ends the process with exit code 1.
     python scripts/benchmark_layers.py
     python scripts/benchmark_layers.py --kinds lstm --levels layer --sizes 256 --output layers.json
     python scripts/benchmark_layers.py --sizes 256 --check scripts/benchmark_layers.json
+    python scripts/benchmark_layers.py --device cuda --batch 64 --length 50 --sizes 512 1024
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ from torch import Tensor, nn
 from ptu_seq import PTUGRU, PTULSTM
 from ptu_seq.nn import GatedGRU, GatedLSTM, layer_outputs, recurrence_backend
 from ptu_seq.nn.gated import Level
+from ptu_seq.nn.recurrence import Backend
 
 KINDS: dict[
     str, tuple[type[nn.LSTM | nn.GRU], type[PTULSTM | PTUGRU], type[GatedLSTM | GatedGRU]]
@@ -65,7 +67,7 @@ KINDS: dict[
     "gru": (nn.GRU, PTUGRU, GatedGRU),
 }
 LEVELS = ("layer", "step")
-CHECK = Check(rows=("layer", "size"), settings=("batch", "length", "threads"))
+CHECK = Check(rows=("layer", "size"), settings=("batch", "length", "threads", "device"))
 
 
 class Contender(NamedTuple):
@@ -106,10 +108,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     measurements: list[Measurement] = []
     for kind in arguments.kinds:
         for size in arguments.sizes:
-            x = torch.randn(arguments.length, arguments.batch, size)
-            of_size = measure(
-                contenders(kind, arguments.levels, x), x, arguments.repeats, arguments.warmup
-            )
+            with torch.device(arguments.device):
+                x = torch.randn(arguments.length, arguments.batch, size)
+                of_size = measure(
+                    contenders(kind, arguments.levels, x), x, arguments.repeats, arguments.warmup
+                )
             print(*map(row, of_size), sep="\n", flush=True)
             measurements += of_size
             if arguments.output is not None:  # After every size: an interrupted run keeps them.
@@ -126,6 +129,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--sizes", [128, 256, 512], "input and hidden sizes", nargs="+", **numbers)
     add("--batch", 32, "sequences in a batch", **numbers)
     add("--length", 40, "time steps", **numbers)
+    add("--device", "cpu", "where layers run", choices=("cpu", "cuda"))
     CHECK.add_flag(parser)
     arguments = parser.read(argv)
     CHECK.read(parser, arguments)
@@ -143,11 +147,11 @@ def contenders(kind: str, levels: Sequence[Level], x: Tensor) -> list[Contender]
         owner = twin.from_source(source, level=level)
         cached = gated(size, size, source_hidden_size=size, level=level)
         found += [
-            Contender(f"{twin.__name__} {level}", owner, owner),
-            Contender(f"{gated.__name__} {level}", cached, given(cached, hidden)),
+            Contender(f"{twin.__name__} {level}", owner, using("fused", owner)),
+            Contender(f"{gated.__name__} {level}", cached, using("fused", given(cached, hidden))),
         ]
         if level == "step":
-            found.append(Contender(f"{twin.__name__} loop", owner, by_loop(owner)))
+            found.append(Contender(f"{twin.__name__} loop", owner, using("reference", owner)))
     return found
 
 
@@ -156,11 +160,11 @@ def given(layer: nn.Module, hidden: Sequence[Any]) -> Callable[[Tensor], Any]:
     return lambda x: layer(x, hidden)
 
 
-def by_loop(layer: nn.Module) -> Callable[[Tensor], Any]:
-    """The layer with the plain recurrence."""
+def using(backend: Backend, layer: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    """The layer with one way to compute step-level recurrences, on any device."""
 
     def read(x: Tensor) -> Any:
-        with recurrence_backend("reference"):
+        with recurrence_backend(backend):
             return layer(x)
 
     return read

@@ -164,6 +164,13 @@ def peak_bytes(call: Callable[[], None]) -> int:
 
 
 def _milliseconds(call: Callable[[], None]) -> float:
+    _wait_for_gpu()
     start = time.perf_counter()
     call()
+    _wait_for_gpu()
     return (time.perf_counter() - start) * 1000
+
+
+def _wait_for_gpu() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
