@@ -30,8 +30,8 @@ class Run:
         setting: the method's, chosen on validation data.
         seed: of the run.
         metric: what `score` is.
-        score: on the target's test set, as `metric` gives it.
-        details: further rows of the table of results: what they are, and how much.
+        score: on the target's test set.
+        details: further rows of the table of results.
         languages: of the texts, as codes of two or three letters, where they are known.
         gates: for each site the mean of the update and of the fine-tune gate on test examples.
         command: what makes the model again.
@@ -66,7 +66,7 @@ class _Task(NamedTuple):
 TASKS = {
     "ForSequenceClassification": _Task(
         "text-classification",
-        "text classifier",
+        "A text classifier",
         "training examples",
         "AutoModelForSequenceClassification",
         "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
@@ -77,7 +77,7 @@ TASKS = {
     ),
     "ForImageClassification": _Task(
         "image-classification",
-        "image classifier",
+        "An image classifier",
         "training images of each class",
         "AutoModelForImageClassification",
         "import torch\nfrom transformers import AutoModelForImageClassification",
@@ -87,7 +87,7 @@ TASKS = {
     ),
     "ForConditionalGeneration": _Task(
         "translation",
-        "translator",
+        "A translator",
         "training pairs",
         "AutoModelForSeq2SeqLM",
         "from ptu_seq.data import TokenizerPair\n"
@@ -109,7 +109,7 @@ PTU = (
 LOAD = """\
 ## How to use it
 
-`pip install ptu-seq`, then, in this folder (or with the model's name on the hub for `"."`):
+`pip install ptu-seq`, then, in this folder (on the hub with the model's name for `"."`):
 
 ```python
 import ptu_seq.models  # registers the architecture
@@ -162,9 +162,7 @@ def is_users_card(path: Path) -> bool:
 
 
 def model_card(config: Mapping[str, Any], run: Run | None = None) -> str:
-    """The text of a card: metadata for the hub, and what a reader wants to know.
-
-    No licence is stated: the data's and the user's own decide that.
+    """The text of a card: metadata for the hub, and what a reader wants to know but a licence.
 
     Args:
         config: content of the model's `config.json`.
@@ -177,9 +175,10 @@ def model_card(config: Mapping[str, Any], run: Run | None = None) -> str:
     """
     name = (config.get("architectures") or ["PreTrainedModel"])[0]
     task = next((task for end, task in TASKS.items() if name.endswith(end)), None)
+    title = f"{run.method}: {run.source} to {run.target}, {run.size}" if run else name
     parts = [
-        f"---\n{_metadata(name, task, run).to_yaml()}\n---",
-        f"# {_title(name, run)}\n\n{MARK}",
+        f"---\n{_metadata(name, title, task, run).to_yaml()}\n---",
+        f"# {title}\n\n{MARK}",
         _introduction(name, task, run),
     ]
     if run is not None:
@@ -195,11 +194,14 @@ def model_card(config: Mapping[str, Any], run: Run | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _metadata(name: str, task: _Task | None, run: Run | None) -> ModelCardData:
+def _metadata(name: str, title: str, task: _Task | None, run: Run | None) -> ModelCardData:
     known: dict[str, Any] = {
         "library_name": "ptu-seq",
         "pipeline_tag": task.pipeline if task else None,
-        "tags": ["transfer-learning", *(["parameter-transfer-unit"] if _has_units(name) else [])],
+        "tags": [
+            "transfer-learning",
+            *(["parameter-transfer-unit"] if name.startswith("PTU") else []),
+        ],
     }
     if run is None:
         return ModelCardData(**known)
@@ -210,26 +212,20 @@ def _metadata(name: str, task: _Task | None, run: Run | None) -> ModelCardData:
         dataset_split="test",
         metric_type=run.metric,
         metric_value=run.score,
-        metric_name=f"Test {run.metric}",
     )
     return ModelCardData(
         **known,
         language=list(run.languages) or None,
         datasets=list(dict.fromkeys(map(_hub_name, (run.source, run.target)))),
         metrics=[run.metric],
-        model_name=_title(name, run),
+        model_name=title,
         eval_results=[result],
     )
 
 
-def _title(name: str, run: Run | None) -> str:
-    return name if run is None else f"{run.method}: {run.source} to {run.target}, {run.size}"
-
-
 def _introduction(name: str, task: _Task | None, run: Run | None) -> str:
-    noun = task.noun if task else "model"
-    article = "An" if noun[0] in "aeiou" else "A"
-    what = f"{article} {noun} {PTU}" if _has_units(name) else f"{article} {noun} of ptu-seq."
+    noun = task.noun if task else "A model"
+    what = f"{noun} {PTU if name.startswith('PTU') else 'of ptu-seq.'}"
     if run is None:
         return f"{what} What it was trained on is not recorded here."
     return f"{what} It was transferred from {run.source} to {run.target}."
@@ -269,11 +265,9 @@ def _shape(network: Mapping[str, Any]) -> str:
 
 
 def _usage(task: _Task, config: Mapping[str, Any], run: Run | None) -> str:
-    whole = config.get("include_source", True)
     target = {**config, **(config.get("target_network") or {})}
-    is_pair = target.get("is_pair", False)
     lines = task.lines.format(
-        texts='"A premise.", "A hypothesis."' if is_pair else '"A text."',
+        texts='"A premise.", "A hypothesis."' if target.get("is_pair") else '"A text."',
         channels=target.get("num_channels", 3),
         size=target.get("image_size", 32),
     )
@@ -282,7 +276,7 @@ def _usage(task: _Task, config: Mapping[str, Any], run: Run | None) -> str:
     return LOAD.format(
         auto_class=task.auto_class,
         imports=f"from transformers import {task.auto_class}" if alone else task.imports,
-        source="" if whole else ', source="FOLDER_OF_THE_SOURCE"',
+        source="" if config.get("include_source", True) else ', source="FOLDER_OF_THE_SOURCE"',
         lines="" if alone else f"{lines}\n",
     )
 
@@ -297,12 +291,8 @@ def _plain(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _table(rows: Mapping[str, str]) -> str:
-    cells = ((name, text.replace("|", "\\|")) for name, text in rows.items())
-    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {text} |" for name, text in cells)])
-
-
-def _has_units(name: str) -> bool:
-    return name.startswith("PTU")
+    escaped = {name: text.replace("|", "\\|") for name, text in rows.items()}
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {k} | {v} |" for k, v in escaped.items())])
 
 
 def _hub_name(dataset: str) -> str:
