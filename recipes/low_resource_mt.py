@@ -39,6 +39,7 @@ from ptu_seq.report import (
 from ptu_seq.runner import JobRunner, default_workers
 from ptu_seq.study import Study
 from ptu_seq.translation.corpora import Corpora, load_corpora
+from ptu_seq.translation.figures import write_translation_figures
 from ptu_seq.translation.jobs import TranslationJobs
 from ptu_seq.translation.options import TranslationTrainingOptions
 from ptu_seq.translation.parent import (
@@ -390,6 +391,7 @@ def report(output_dir: Path, configuration: dict[str, Any]) -> None:
     """Writes summary, figures and report of what is finished, and prints the table."""
     summary = write_summary(output_dir, RECIPE, command=command_line(), configuration=configuration)
     write_figures(output_dir, summary, read_results(output_dir))
+    write_translation_figures(output_dir)
     write_model_cards(output_dir, summary)
     page = write_report(output_dir)
     print(f"\n{format_table(summary)}\n\nReport: {page}")

@@ -28,7 +28,7 @@ def _report(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"RUN_DIR {folder}: accepted is the --output_dir of a recipe, with its results.jsonl."
         )
-    # Imported here: torch takes seconds to load, which `--help` should not cost.
+    # Imported here: torch and transformers take seconds to load, which `--help` should not cost.
     from ptu_seq.records import read_json
     from ptu_seq.report import (
         format_table,
@@ -49,6 +49,12 @@ def _report(arguments: argparse.Namespace) -> None:
         configuration=before.get("configuration") or study.get("configuration"),
     )
     write_figures(folder, summary, read_results(folder))
+    if (folder / "translations").is_dir():
+        from ptu_seq.trainer_setup import quiet_transformers
+        from ptu_seq.translation.figures import write_translation_figures
+
+        quiet_transformers()
+        write_translation_figures(folder)
     page = write_report(folder)
     print(format_table(summary))
     print(f"\nReport: {page}")

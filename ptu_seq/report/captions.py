@@ -71,4 +71,11 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "As in Yosinski et al. (2014): the first layers come from the {source}, the others start "
         "at random. Best of the learning rates tried, one seed.",
     ),
+    "alignment.png": (
+        "A sentence and its translation",
+        "Heat map of the attention: tokens of a test sentence down, tokens of its translation "
+        "across; beneath, how far each update gate of the decoder was open at each token.",
+        "Of the best model. Darker is more; beneath, how much of the {source}’s activation "
+        "replaces the {target}’s.",
+    ),
 }

@@ -70,6 +70,7 @@ def write_report(output_dir: str | Path) -> Path:
         _figure(output_dir, "critical_difference.png", task),
         *(_figure(output_dir, name, task, label) for name in GATE_FIGURES),
         _tokens(output_dir, run, label),
+        _figure(output_dir, "alignment.png", task),
         _figure(output_dir, "gate_maps.png", task),
         _figure(output_dir, "layer_curve.png", task),
         _figure(output_dir, "examples.png", task),
