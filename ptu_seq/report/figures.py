@@ -54,7 +54,7 @@ def write_figures(
     ranking = (summary.get("overall") or {}).get("ranking")
     if ranking and ranking["groups"] is not None:
         written.append(plot_critical_difference(ranking, folder / "critical_difference.png"))
-    gates = _gates_by_cell(output_dir, summary, results)
+    gates = gates_by_cell(output_dir, summary, results)
     if gates:
         labels = {_gates_label(summary, cell): seeds for cell, seeds in gates}
         written.append(plot_gates(labels, folder / "gates.png"))
@@ -66,13 +66,8 @@ def write_figures(
         written += _details(output_dir, folder, run)
     curves = layer_curves(read_lines(output_dir / "tuning.jsonl"))
     if curves:
-        by_cell: dict[tuple[str, Size], list[Sites]] = {
-            (cell["target"], cell["size"]): seeds
-            for cell, seeds in gates
-            if cell["method"] == "ptu"
-        }
         path = folder / "layer_curve.png"
-        written.append(plot_layer_curves(curves, by_cell, metric_of(summary), path))
+        written.append(plot_layer_curves(curves, gates_of_ptu(gates), metric_of(summary), path))
     return written
 
 
@@ -111,7 +106,7 @@ def _details(output_dir: Path, folder: Path, run: Result) -> list[Path]:
     return written
 
 
-def _gates_by_cell(
+def gates_by_cell(
     output_dir: Path, summary: Summary, results: Sequence[Result]
 ) -> list[tuple[Mapping[str, Any], list[Sites]]]:
     """The cells with units, in the order of the table, and the sites of each seed."""
@@ -123,6 +118,15 @@ def _gates_by_cell(
         if any(seeds):
             found.append((cell, [sites for sites in seeds if sites]))
     return found
+
+
+def gates_of_ptu(
+    gates: Sequence[tuple[Mapping[str, Any], list[Sites]]],
+) -> dict[tuple[str, Size], list[Sites]]:
+    """The sites of each seed of `ptu` without companions, by target and size."""
+    return {
+        (cell["target"], cell["size"]): seeds for cell, seeds in gates if cell["method"] == "ptu"
+    }
 
 
 def _gates_label(summary: Summary, cell: Mapping[str, Any]) -> str:

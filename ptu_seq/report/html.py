@@ -8,9 +8,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ptu_seq.records import read_lines
 from ptu_seq.report.captions import FIGURES
 from ptu_seq.report.elements import figure, note, number, plain, section, table, td
-from ptu_seq.report.figures import closest_run
+from ptu_seq.report.figures import closest_run, gates_by_cell, gates_of_ptu
+from ptu_seq.report.gate_shares import shares_by_site
+from ptu_seq.report.layer_curve import agreement, layer_curves
 from ptu_seq.report.metrics import Task
 from ptu_seq.report.page import PAGE, SORT
 from ptu_seq.report.results import Result, read_gates, read_results, read_summary
@@ -73,6 +76,7 @@ def write_report(output_dir: str | Path) -> Path:
         _figure(output_dir, "alignment.png", task),
         _figure(output_dir, "gate_maps.png", task),
         _figure(output_dir, "layer_curve.png", task),
+        _agreement(output_dir, summary, results),
         _figure(output_dir, "examples.png", task),
         _command(summary),
         _runs(summary),
@@ -182,6 +186,16 @@ def _both_ends(tokens: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Mappin
     most = list(tokens.get("most_source", ()))[:TOKENS]
     least = [one for one in tokens.get("least_source", ())[:TOKENS] if one not in most]
     return [*most, *reversed(least)]
+
+
+def _agreement(output_dir: Path, summary: Summary, results: Sequence[Result]) -> str:
+    """Whether the gates agree with the search by trial, for each cell where both ran."""
+    gates = gates_of_ptu(gates_by_cell(output_dir, summary, results))
+    return "".join(
+        note(agreement(curve, shares_by_site(gates[curve.target, curve.size])))
+        for curve in layer_curves(read_lines(output_dir / "tuning.jsonl"))
+        if shares_by_site(gates.get((curve.target, curve.size), []))
+    )
 
 
 def _command(summary: Summary) -> str:

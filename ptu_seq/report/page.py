@@ -63,7 +63,7 @@ th button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px;
 th[aria-sort] button::after { content: " \\25b2"; font-size: .75em; }
 th[aria-sort="descending"] button::after { content: " \\25bc"; }
 a { color: var(--accent); }
-td.wrap { white-space: normal; overflow-wrap: anywhere; }
+td.wrap { white-space: normal; overflow-wrap: anywhere; min-width: 17rem; }
 tbody tr { border-top: 1px solid var(--line); }
 td.best { font-weight: 700; color: var(--accent); background: var(--tint); }
 figure { margin: .9rem 0; }

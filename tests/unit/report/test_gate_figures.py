@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from ptu_seq import cli
 from ptu_seq.report import read_results, write_figures, write_report, write_summary
 from ptu_seq.report.figures import closest_run
+from ptu_seq.report.layer_curve import LayerCurve, agreement
 
 SITES = ("embedding", "layer_0", "layer_1")
 
@@ -149,6 +150,20 @@ def test_layers_frozen_and_tuned_beside_the_gates(folder):
     ]
     shares = {row["layers or site"]: row["value"] for row in rows if "share" in row["what"]}
     assert shares == dict.fromkeys(SITES, "0.5000")
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "rotten_tomatoes, 100: too few layers" in page
+
+
+def test_gates_and_search_agree_or_not():
+    curve = LayerCurve("trec", 100, {0: 0.5, 1: 0.7, 2: 0.8, 3: 0.8}, {})
+    for order, said in (((0.1, 0.5, 0.9), "rises"), ((0.9, 0.5, 0.1), "falls")):
+        shares = {f"layer{i}": {"target": target} for i, target in enumerate(order)}
+        assert f"the share of the source {said}" in agreement(curve, shares)
+        assert agreement(curve, {**shares, "classifier": {"target": 0.0}}) == agreement(
+            curve, shares
+        )
+    assert "all layers are alike" in agreement(curve, dict.fromkeys("abc", {"target": 0.3}))
+    assert "too few layers" in agreement(curve, dict.fromkeys("ab", {"target": 0.3}))
 
 
 def test_report_makes_everything_anew(folder, capsys):
