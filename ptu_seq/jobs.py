@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -116,5 +116,9 @@ class Outcome:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-Runner = Callable[[Sequence[Job]], Iterator[tuple[Job, Outcome]]]
-"""Does jobs, in any order, and yields each with its outcome as it ends."""
+Runner = Callable[[Iterable[Job]], Iterator[tuple[Job, Outcome]]]
+"""Does jobs, in any order, and yields each with its outcome as it ends.
+
+Where it is given an iterator that has ended, it asks once more after every outcome: see
+:class:`ptu_seq.agenda.Agenda`.
+"""

@@ -12,17 +12,14 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from multiprocessing.connection import Connection
-from typing import Any, Generic, Self, TypeVar, cast
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import torch
 
-from ptu_seq.errors import UserError
+from ptu_seq.attempts import RETRIES, Failure, attempt, died_too_often, named, warn_of_death
 
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
@@ -40,8 +37,9 @@ class JobRunner(Generic[Job, Outcome]):
     """A context in which jobs are done.
 
     Where a job fails, those that run beside it are finished and yielded before its error is
-    raised, with the job named. Leaving the context by an error or Ctrl-C ends the processes at
-    once, and so does the death of this process.
+    raised, with the job named. A process that dies, as it does when memory runs out, is replaced
+    and its job begun again, at most `RETRIES` times; the jobs beside it do not notice. Leaving the
+    context by an error or Ctrl-C ends the processes at once, and so does the death of this process.
 
     Args:
         do: does one job; with several workers it is pickled and sent to each of them once.
@@ -56,99 +54,132 @@ class JobRunner(Generic[Job, Outcome]):
     def __init__(self, do: Callable[[Job], Outcome], workers: int) -> None:
         self.do = do
         self.workers = workers
-        self._pool: ProcessPoolExecutor | None = None
+        self._idle: list[_Worker] = []
+        self._busy: dict[Connection, tuple[_Worker, _Attempt[Job]]] = {}
 
     def __enter__(self) -> Self:
-        """Prepares the processes, if there are to be several; they start with the first job."""
-        if self.workers > 1:
-            context = multiprocessing.get_context("spawn")
-            self._others = set(multiprocessing.active_children())
-            # Nobody ever writes to it: what workers read is its end, when this process is dead.
-            reader, self._lifeline = context.Pipe(duplex=False)
-            self._pool = ProcessPoolExecutor(
-                self.workers,
-                mp_context=context,
-                initializer=partial(_start_worker, self.do, reader),
-            )
+        """Prepares for the processes, if there are to be several; they start with their jobs."""
+        # Nobody ever writes to it: what workers read is its end, when this process is dead.
+        self._lifeline = multiprocessing.get_context("spawn").Pipe(duplex=False)
         return self
 
     def __exit__(self, *error: object) -> None:
         """Ends the processes; after an error or Ctrl-C without waiting for their jobs."""
-        if self._pool is None:
-            return
-        if error[0] is not None:
-            for process in set(multiprocessing.active_children()) - self._others:
-                process.terminate()
-        self._pool.shutdown(cancel_futures=True)
-        self._lifeline.close()
+        workers = [*self._idle, *(worker for worker, _ in self._busy.values())]
+        for worker in workers:
+            worker.stop(at_once=error[0] is not None)
+        for worker in workers:
+            worker.process.join()
+        self._idle.clear()
+        self._busy.clear()
+        for end in self._lifeline:
+            end.close()
 
-    def __call__(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+    def __call__(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
         """Yields each job with its outcome as it ends.
 
+        Args:
+            jobs: taken as they can begin, and asked once more after an outcome if they had ended.
+
         Raises:
-            UserError: if a job raised one, or if a process died, as it does when memory runs out.
+            UserError: if a job raised one, or if its process died each time.
             Exception: whatever else a job raised, with a note that names the job.
         """
-        return self._one_by_one(jobs) if self._pool is None else self._side_by_side(jobs)
+        return self._one_by_one(jobs) if self.workers == 1 else self._side_by_side(iter(jobs))
 
-    def _one_by_one(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+    def _one_by_one(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
         threads = torch.get_num_threads()
-        _prepare_process()
+        prepare_process()
         try:
             for job in jobs:
                 try:
                     outcome = self.do(job)
                 except Exception as error:
-                    raise _named(error, job) from error.__cause__
+                    raise named(error, job) from error.__cause__
                 yield job, outcome
         finally:
             torch.set_num_threads(threads)
             gc.unfreeze()
 
-    def _side_by_side(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
-        assert self._pool is not None
-        waiting = deque(jobs)
-        running: dict[Future[Outcome], Job] = {}
+    def _side_by_side(self, jobs: Iterator[Job]) -> Iterator[tuple[Job, Outcome]]:
+        again: deque[_Attempt[Job]] = deque()
         failure: Exception | None = None
-        while running or (waiting and failure is None):
-            # No more than can start, as what the pool has taken on cannot be called back.
-            while waiting and failure is None and len(running) < self.workers:
-                job = waiting.popleft()
-                with _interrupts_blocked():
-                    running[self._submit(job)] = job
-            ended, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in ended:
-                job = running.pop(future)
-                error = future.exception()
-                if error is None:
-                    yield job, future.result()
+        while True:
+            while failure is None and len(self._busy) < self.workers:
+                following = again.popleft() if again else _first_attempt(jobs)
+                if following is None:
+                    break
+                self._begin(following)
+            if not self._busy:
+                break
+            for connection in wait(list(self._busy)):
+                assert isinstance(connection, Connection)
+                worker, ended = self._busy.pop(connection)
+                try:
+                    answer = connection.recv()
+                except (EOFError, ConnectionError):
+                    worker.process.join()
+                    if ended.number <= RETRIES:
+                        warn_of_death(ended.job)
+                        again.append(ended.once_more())
+                    else:
+                        failure = failure or died_too_often(ended.job)
+                    continue
+                self._idle.append(worker)
+                if isinstance(answer, Failure):
+                    failure = failure or answer.raised_by(ended.job)
                 else:
-                    failure = failure or _named(error, job)
+                    yield ended.job, answer
         if failure is not None:
             raise failure
 
-    def _submit(self, job: Job) -> Future[Outcome]:
-        assert self._pool is not None
-        try:
-            return cast("Future[Outcome]", self._pool.submit(_do, job))
-        except BrokenProcessPool as error:  # a process died just now
-            broken: Future[Outcome] = Future()
-            broken.set_exception(error)
-            return broken
+    def _begin(self, following: _Attempt[Job]) -> None:
+        """Hands a job to a process that waits for one, or to a new one."""
+        while self._idle:
+            worker = self._idle.pop()
+            try:
+                worker.connection.send(following.job)
+            except ConnectionError:  # it died in waiting
+                worker.process.join()
+                continue
+            self._busy[worker.connection] = worker, following
+            return
+        worker = _Worker(self.do, self._lifeline[0])
+        self._busy[worker.connection] = worker, following
+        worker.connection.send(following.job)
 
 
-def _named(error: BaseException, job: object) -> Exception:
-    """The error, saying which job it befell."""
-    if isinstance(error, BrokenProcessPool):
-        return UserError(
-            "a worker process died (out of memory?): the finished runs are kept; run the same "
-            "command again, with fewer --workers."
-        )
-    if isinstance(error, UserError):
-        return UserError(f"{job}: {error}")
-    assert isinstance(error, Exception)
-    error.add_note(f"This happened in the run {job}.")
-    return error
+class _Attempt(NamedTuple, Generic[Job]):
+    """A job, and the how manieth attempt at it this is."""
+
+    job: Job
+    number: int = 1
+
+    def once_more(self) -> _Attempt[Job]:
+        return _Attempt(self.job, self.number + 1)
+
+
+def _first_attempt(jobs: Iterator[Job]) -> _Attempt[Job] | None:
+    for job in jobs:
+        return _Attempt(job)
+    return None
+
+
+class _Worker:
+    """A process that does jobs, and the connection to it."""
+
+    def __init__(self, do: Callable[[Any], Any], lifeline: Connection) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(do, theirs, lifeline))
+        with _interrupts_blocked():
+            self.process.start()
+        theirs.close()  # so that its death is the connection's end
+
+    def stop(self, *, at_once: bool) -> None:
+        if at_once:
+            self.process.terminate()
+        self.connection.close()
 
 
 @contextmanager
@@ -164,17 +195,20 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_do_in_worker: Callable[[Any], Any] | None = None
-
-
-def _start_worker(do: Callable[[Any], Any], lifeline: Connection) -> None:
-    global _do_in_worker
+def _work(do: Callable[[Any], Any], connection: Connection, lifeline: Connection) -> None:
+    """Does what comes over the connection until that is closed."""
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
-    _prepare_process()
-    _do_in_worker = do
+    prepare_process()
+    while True:
+        try:
+            job = connection.recv()
+        except EOFError:
+            return
+        connection.send(attempt(do, job))
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
+    """Makes this process fit for jobs: one thread, and a quick garbage collector."""
     torch.set_num_threads(1)
     gc.freeze()  # every training collects garbage, which need not go through all modules
 
@@ -184,8 +218,3 @@ def _end_with(lifeline: Connection) -> None:
         lifeline.recv()
     except EOFError:
         os._exit(1)
-
-
-def _do(job: object) -> object:
-    assert _do_in_worker is not None
-    return _do_in_worker(job)

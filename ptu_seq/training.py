@@ -194,6 +194,8 @@ def fit(
         objectives: losses beside the model's own.
     """
     quiet_transformers()
+    for left in folder.glob("checkpoint-*"):  # by the same training, when it was killed
+        shutil.rmtree(left)
     steps = options.steps(len(cast(Sized, training)))
     arguments = TrainingArguments(
         per_device_train_batch_size=options.batch_size // options.gradient_accumulation_steps,

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,6 +25,9 @@ def work(job: str) -> str:
         raise UserError("--sizes is wrong.")
     elif job == "die":
         os._exit(1)
+    elif job.startswith("die unless") and not (mark := Path(job.split()[-1])).exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
     elif job == "threads":
         return str(torch.get_num_threads())
     return job.upper()
@@ -78,13 +82,52 @@ def test_jobs_beside_a_failing_one_are_finished_and_no_others_begun():
     assert multiprocessing.active_children() == []
 
 
-def test_the_death_of_a_process_is_told():
-    # The sleeper keeps the other process from beginning "c" before the death is noticed.
-    outcomes, error = run(2, ["a", "die", "sleep 60", "c"])
-    assert {"a"} >= set(outcomes)
+def test_jobs_whose_process_dies_are_done_again_and_named_if_it_always_does(tmp_path, caplog):
+    once = f"die unless {tmp_path / 'died'}"
+    outcomes, error = run(2, [once, "die", "b"])
+    assert outcomes.items() <= {once: once.upper(), "b": "B"}.items()
+    assert once in outcomes
+    assert f"{once}: its process died; the run begins again" in caplog.text
     assert isinstance(error, UserError)
+    assert str(error).startswith("die: its process died 3 times")
     assert "fewer --workers" in str(error)
     assert multiprocessing.active_children() == []
+
+
+def test_a_process_that_died_in_waiting_is_replaced():
+    with JobRunner(work, 2) as runner:
+        assert list(runner(["a"])) == [("a", "A")]
+        (process,) = multiprocessing.active_children()
+        process.kill()
+        process.join()
+        assert list(runner(["b"])) == [("b", "B")]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_jobs_that_depend_on_outcomes_are_asked_for_again(workers):
+    class Chain:
+        """After the first job the next one is its outcome, three times."""
+
+        def __init__(self) -> None:
+            self.ready = ["a"]
+            self.left = 3
+
+        def __iter__(self) -> Chain:
+            return self
+
+        def __next__(self) -> str:
+            if not self.ready:
+                raise StopIteration
+            return self.ready.pop()
+
+    chain, seen = Chain(), []
+    with JobRunner(work, workers) as runner:
+        for _, outcome in runner(chain):
+            seen.append(outcome)
+            chain.left -= 1
+            if chain.left:
+                chain.ready.append(outcome + "b")
+    assert seen == ["A", "AB", "ABB"]
 
 
 def test_ctrl_c_ends_the_processes_at_once():
