@@ -80,6 +80,7 @@ def parse_recipe(
     description: str,
     presets: Path,
     argv: Sequence[str] | None = None,
+    parser_type: type[RecipeParser] = RecipeParser,
 ) -> tuple[Any, ...]:
     """Reads a recipe's arguments; what comes later wins: preset, file, flags.
 
@@ -90,6 +91,7 @@ def parse_recipe(
             `configs/sentence_classification` stands for `configs/sentence_classification_*.yaml`.
         argv: the words; those of the command line if None. A first word that ends in .yaml, .yml
             or .json is a file of arguments.
+        parser_type: decides how a bad flag or value ends.
 
     Returns:
         An instance of each dataclass.
@@ -99,7 +101,7 @@ def parse_recipe(
             exist. argparse itself ends the process with exit code 2 for a bad flag or value.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    parser = RecipeParser(
+    parser = parser_type(
         dataclasses,
         description=description,
         usage="%(prog)s [FILE.yaml | FILE.json] [--flag value ...]",
@@ -158,7 +160,9 @@ def read_arguments(path: Path) -> dict[str, Any]:
     return {str(name): value for name, value in content.items()}
 
 
-def as_flags(arguments: Mapping[str, Any], accepted: Collection[str], path: Path) -> list[str]:
+def as_flags(
+    arguments: Mapping[str, Any], accepted: Collection[str], path: Path | str
+) -> list[str]:
     """Arguments of a file as the words of a command line, so that one parser checks both.
 
     Raises:
@@ -196,6 +200,15 @@ def parse_size(word: str) -> Size:
         f"--sizes {word!r} is no size{closest(word, ['all'])}; accepted are positive whole numbers "
         "and 'all'."
     )
+
+
+def parse_sizes(words: Sequence[str]) -> list[Size]:
+    """Sizes as given on the command line, each once.
+
+    Raises:
+        UserError: for a word that is no size.
+    """
+    return list(dict.fromkeys(parse_size(word) for word in words))
 
 
 def _preset(words: Sequence[str]) -> str | None:

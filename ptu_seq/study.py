@@ -7,14 +7,14 @@ rerun does only what is missing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ptu_seq.agenda import Agenda
 from ptu_seq.errors import UserError
-from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Outcome, Runner, Setting, Size, flat
+from ptu_seq.jobs import Cell, Grids, Job, Outcome, Runner, Size, flat
 from ptu_seq.records import (
     append_line,
     content_digest,
@@ -24,7 +24,14 @@ from ptu_seq.records import (
     read_lines,
     write_json,
 )
-from ptu_seq.report.results import read_results
+from ptu_seq.report.results import REQUIRED, read_results
+from ptu_seq.tuning import GridTuner, Trial, Tuner
+
+#: The files of lines, and what a line of each has at least.
+_FIELDS = {
+    "results.jsonl": (*REQUIRED, "config_hash"),
+    "tuning.jsonl": ("source", "target", "size", "method", "setting", "validation_score"),
+}
 
 
 class Study:
@@ -38,7 +45,8 @@ class Study:
             marks every line, and results of another configuration are never mixed in.
 
     Raises:
-        UserError: if the folder cannot be written, or holds results of another configuration.
+        UserError: if the folder cannot be written, or holds results of another configuration or of
+            an older format.
     """
 
     def __init__(
@@ -54,14 +62,15 @@ class Study:
             "configuration": dict(configuration),
         }
         make_writable(output_dir)
-        for name in ("results.jsonl", "tuning.jsonl"):
+        for name in _FIELDS:
             mend_lines(output_dir / name)
+        self._check_format()
         self._check_configuration()
 
     @property
     def is_begun(self) -> bool:
         """Whether anything has been tried or finished."""
-        return bool(self._tuned() or read_results(self.output_dir))
+        return bool(self.trials() or read_results(self.output_dir))
 
     def check_data(self, digests: Mapping[str, str]) -> None:
         """Notes what the data sets hold, so that results on other data are never mixed in.
@@ -89,6 +98,7 @@ class Study:
         seeds: Sequence[int],
         runner: Runner,
         on_end: Callable[[Job, Outcome], None],
+        tuner: Tuner | None = None,
     ) -> None:
         """Does what is missing: for each target and size first the tuning, then the runs.
 
@@ -99,27 +109,29 @@ class Study:
             runner: does the jobs.
             on_end: is told of every job that ended, before it is written: what a kill in between
                 leaves is done again.
+            tuner: chooses each cell's setting; by trying all of its method's grid if None.
         """
-        for group in _by_target_and_size(cells):
-            for job, outcome in runner(self.missing_tuning(group, grids, seeds)):
-                on_end(job, outcome)
+        tuner = tuner or GridTuner()
+        trials = self.trials()
+        tuner.begin(grids, trials)
+        groups = [self.missing_runs(group, seeds) for group in _by_target_and_size(cells)]
+        agenda = Agenda(groups, grids, tuner, trials)
+        for job, outcome in runner(agenda):
+            on_end(job, outcome)
+            if job.is_tuning:
                 self._write_tuning(job, outcome)
-            for job, outcome in runner(self._missing_jobs(group, grids, seeds)):
-                on_end(job, outcome)
+            else:
                 self._write_result(job, outcome)
+            agenda.tell(job, outcome)
 
-    def missing_tuning(
-        self, cells: Iterable[Cell], grids: Grids, seeds: Sequence[int]
-    ) -> list[Job]:
-        """The tuning jobs that are still to be done, for cells that lack runs."""
+    def missing_trials(
+        self, cells: Iterable[Cell], grids: Grids, seeds: Sequence[int], tuner: Tuner
+    ) -> int:
+        """How many tuning jobs are still to be done, for cells that lack runs."""
+        trials = self.trials()
         unfinished = dict.fromkeys(cell for cell, _ in self.missing_runs(cells, seeds))
-        tried = {(cell, _frozen(setting)) for cell, setting, _ in self._tuned()}
-        return [
-            Job(cell, setting, TUNING_SEED)
-            for cell in unfinished
-            for setting in grids[cell.method]
-            if len(grids[cell.method]) > 1 and (cell, _frozen(setting)) not in tried
-        ]
+        wanted = {cell: tuner.count(grids[cell.method]) for cell in unfinished}
+        return sum(max(0, count - len(trials.get(cell, []))) for cell, count in wanted.items())
 
     def missing_runs(self, cells: Iterable[Cell], seeds: Sequence[int]) -> list[tuple[Cell, int]]:
         """The reported runs, as cell and seed, that are still to be done."""
@@ -130,34 +142,20 @@ class Study:
         wanted = list(cells)
         return [(cell, seed) for seed in seeds for cell in wanted if (cell, seed) not in done]
 
-    def chosen_setting(self, cell: Cell, grids: Grids) -> Setting:
-        """The setting with the best validation score in tuning; of equal ones the first."""
-        grid = grids[cell.method]
-        if len(grid) == 1:
-            return grid[0]
-        scores = {_frozen(s): score for c, s, score in self._tuned() if c == cell}
-        return max(grid, key=lambda setting: scores[_frozen(setting)])
+    def trials(self) -> dict[Cell, list[Trial]]:
+        """What has been tried in tuning, by cell."""
+        tried: dict[Cell, list[Trial]] = {}
+        for line in read_lines(self.output_dir / "tuning.jsonl"):
+            if (line.get("config_hash"), line.get("source")) == (self.config_hash, self.source):
+                cell = Cell(line["target"], line["size"], line["method"])
+                trial = Trial(line["setting"], line["validation_score"])
+                tried.setdefault(cell, []).append(trial)
+        return tried
 
     def run_id(self, job: Job) -> str:
         """Names a run's files."""
         place = [self.source, job.cell.target, job.cell.size, job.cell.method, job.seed]
         return f"{job.cell.method}-{job.cell.size}-{job.seed}-{content_digest(place)[:8]}"
-
-    def _missing_jobs(self, cells: list[Cell], grids: Grids, seeds: Sequence[int]) -> list[Job]:
-        missing = self.missing_runs(cells, seeds)
-        chosen = {cell: self.chosen_setting(cell, grids) for cell, _ in missing}
-        return [Job(cell, chosen[cell], seed) for cell, seed in missing]
-
-    def _tuned(self) -> list[tuple[Cell, Setting, float]]:
-        return [
-            (
-                Cell(trial["target"], trial["size"], trial["method"]),
-                trial["setting"],
-                trial["validation_score"],
-            )
-            for trial in read_lines(self.output_dir / "tuning.jsonl")
-            if (trial.get("config_hash"), trial.get("source")) == (self.config_hash, self.source)
-        ]
 
     def _write_tuning(self, job: Job, outcome: Outcome) -> None:
         line = {
@@ -198,6 +196,18 @@ class Study:
         # Last, as it says that the run and its files are complete.
         append_line(self.output_dir / "results.jsonl", line)
 
+    def _check_format(self) -> None:
+        """Refuses whole lines that lack a field: no kill leaves those."""
+        for name, fields in _FIELDS.items():
+            for number, line in enumerate(read_lines(self.output_dir / name), start=1):
+                absent = [field for field in fields if field not in line]
+                if absent:
+                    raise UserError(
+                        f"{self.output_dir / name}, line {number}, is of an older format, without "
+                        f"{' and '.join(absent)}: choose another --output_dir, or remove that "
+                        "folder."
+                    )
+
     def _check_configuration(self) -> None:
         note = read_json(self.output_dir / "study.json")
         found = {result.get("config_hash") for result in read_results(self.output_dir)}
@@ -228,7 +238,3 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         if old.get(name) != new.get(name) and name != "config_hash"
     ]
     return f" ({'; '.join(changed[:3])}{'; ...' if len(changed) > 3 else ''})" if old else ""
-
-
-def _frozen(setting: Setting) -> str:
-    return json.dumps(dict(setting), sort_keys=True)

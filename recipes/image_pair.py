@@ -14,16 +14,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from tqdm.auto import tqdm
-
-from ptu_seq.arguments import command_line, parse_recipe, parse_size, run_recipe
+from ptu_seq.arguments import RecipeParser, command_line, parse_recipe, parse_sizes, run_recipe
 from ptu_seq.best_models import BestModels
+from ptu_seq.experiment import Conduct, Experiment, Plan, run_here
 from ptu_seq.images.figures import write_image_figures
 from ptu_seq.images.jobs import ImageJobs
 from ptu_seq.images.networks import ARCHITECTURES, NetworkShape, new_network
 from ptu_seq.images.source import ImageSourceRecipe, prepare_image_source
 from ptu_seq.images.transfer_data import ImageData, load_image_data
-from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Outcome, Runner
+from ptu_seq.jobs import TUNING_SEED
 from ptu_seq.methods.layers import layers
 from ptu_seq.methods.vision import IMAGE_METHODS, get_image_method
 from ptu_seq.ranges import Checked, Range
@@ -35,10 +34,11 @@ from ptu_seq.report import (
     write_report,
     write_summary,
 )
-from ptu_seq.runner import JobRunner, default_workers
+from ptu_seq.runner import default_workers
 from ptu_seq.study import Study
 from ptu_seq.training import TrainingOptions
 from ptu_seq.transfer_data import short_name
+from ptu_seq.tuning import TuningArguments
 
 RECIPE = "image_pair"
 
@@ -150,17 +150,51 @@ class SourceArguments(Checked):
     )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the study and writes what came of it."""
-    arguments = parse_recipe(
-        [StudyArguments, NetworkArguments, UnitArguments, SourceArguments, TrainingOptions],
+ARGUMENTS = (
+    *(StudyArguments, TuningArguments, NetworkArguments, UnitArguments, SourceArguments),
+    TrainingOptions,
+)
+
+#: The flag that limits the source's training.
+SOURCE_STEPS = "source_max_steps"
+
+
+def parse(
+    argv: Sequence[str] | None = None, parser_type: type[RecipeParser] = RecipeParser
+) -> tuple[Any, ...]:
+    """The recipe's arguments: an instance of each of `ARGUMENTS`."""
+    return parse_recipe(
+        ARGUMENTS,
         description=__doc__ or "",
         presets=Path(__file__).parent / "configs" / RECIPE,
         argv=argv,
+        parser_type=parser_type,
     )
-    wanted, network, units, source_arguments, training = arguments
-    sizes = list(dict.fromkeys(parse_size(size) for size in wanted.sizes))
+
+
+def make_plan(arguments: Sequence[Any]) -> Plan:
+    """What the arguments ask for, checked as far as it can be before data is loaded."""
+    wanted, tuning, network, *_ = arguments
     methods = {name: get_image_method(name) for name in wanted.methods}
+    depth = len(layers(new_network(NetworkShape(**asdict(network)), {0: "", 1: " "}))) - 1
+    return Plan(
+        sizes=parse_sizes(wanted.sizes),
+        grids={name: method.settings(depth) for name, method in methods.items()},
+        seeds=range(wanted.seeds),
+        tuner=tuning.tuner(Path(wanted.output_dir)),
+    )
+
+
+def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None:
+    """Runs the study and writes what came of it.
+
+    Args:
+        argv: the words of the command line.
+        conduct: carries out what was made ready.
+    """
+    arguments = parse(argv)
+    plan = make_plan(arguments)
+    wanted, tuning, network, units, source_arguments, training = arguments
     output_dir = Path(wanted.output_dir)
     configuration = {
         "network": asdict(network),
@@ -169,9 +203,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         "grids": {name: list(method.grid) for name, method in IMAGE_METHODS.items()},
         "source_training": asdict(source_arguments),
         "training": {k: v for k, v in asdict(training).items() if k != "report_to"},
+        **tuning.configuration(),
     }
     study = Study(output_dir, RECIPE, short_name(wanted.source_dataset), configuration)
-    data = load_image_data(wanted.source_dataset, wanted.target_datasets, sizes)
+    data = load_image_data(wanted.source_dataset, wanted.target_datasets, plan.sizes)
     study.check_data(data.digests)
 
     # In the folder itself, as models move from here to their place there.
@@ -197,36 +232,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             models_dir=Path(unfinished) / "models",
             logs_dir=logs_dir,
         )
-        cells = [Cell(t, size, m) for t in data.targets for size in sizes for m in methods]
-        depth = len(layers(new_network(source_recipe.network, {0: "", 1: " "}))) - 1
-        grids = {name: method.settings(depth) for name, method in methods.items()}
         best = BestModels(output_dir / "model", list(data.targets), study.config_hash)
+        workers = wanted.workers or default_workers()
         try:
-            with JobRunner(jobs, wanted.workers or default_workers()) as runner:
-                run_study(study, cells, grids, range(wanted.seeds), runner, best)
+            conduct(Experiment(study, plan, list(data.targets), jobs, workers, best.keep))
         finally:
             if read_results(output_dir):
                 report(output_dir, data, jobs, {**asdict(wanted), **configuration})
-
-
-def run_study(
-    study: Study,
-    cells: Sequence[Cell],
-    grids: Grids,
-    seeds: Sequence[int],
-    runner: Runner,
-    best: BestModels,
-) -> None:
-    """Does what is missing, with a progress bar."""
-    missing = [*study.missing_tuning(cells, grids, seeds), *study.missing_runs(cells, seeds)]
-    with tqdm(total=len(missing), unit="run", desc="Transfer", disable=not missing) as bar:
-
-        def on_end(job: Job, outcome: Outcome) -> None:
-            best.keep(job, outcome)
-            bar.set_postfix_str(f"{job.cell.target} {job.cell.size} {job.cell.method}")
-            bar.update()
-
-        study.run(cells, grids, seeds, runner, on_end)
 
 
 def report(

@@ -18,11 +18,12 @@ from typing import Annotated, Any, ClassVar
 
 from tqdm.auto import tqdm
 
-from ptu_seq.arguments import command_line, parse_recipe, parse_size, run_recipe
+from ptu_seq.arguments import RecipeParser, command_line, parse_recipe, parse_sizes, run_recipe
 from ptu_seq.best_models import BestModels
 from ptu_seq.data import excerpt
 from ptu_seq.errors import UserError
-from ptu_seq.jobs import TUNING_SEED, Cell, Job, Outcome
+from ptu_seq.experiment import Conduct, Experiment, Plan, run_here
+from ptu_seq.jobs import TUNING_SEED, Job, Outcome
 from ptu_seq.methods.base import MOST_SETTINGS
 from ptu_seq.methods.domains import DOMAIN_EXAMPLES
 from ptu_seq.methods.translation import TRANSLATION_METHODS, get_translation_method
@@ -36,7 +37,7 @@ from ptu_seq.report import (
     write_report,
     write_summary,
 )
-from ptu_seq.runner import JobRunner, default_workers
+from ptu_seq.runner import default_workers
 from ptu_seq.study import Study
 from ptu_seq.translation.corpora import Corpora, load_corpora
 from ptu_seq.translation.figures import write_translation_figures
@@ -50,6 +51,7 @@ from ptu_seq.translation.parent import (
 )
 from ptu_seq.translation.texts import write_translations
 from ptu_seq.translation.vocabularies import VocabularyOptions
+from ptu_seq.tuning import TuningArguments
 
 RECIPE = "low_resource_mt"
 
@@ -246,31 +248,58 @@ class ParentArguments(Checked):
     )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the study and writes what came of it."""
-    wanted, network, sentences, vocabulary, units, parent_arguments, training = parse_recipe(
-        [
-            StudyArguments,
-            NetworkArguments,
-            SentenceArguments,
-            VocabularyOptions,
-            UnitArguments,
-            ParentArguments,
-            TranslationTrainingOptions,
-        ],
+ARGUMENTS = (
+    *(StudyArguments, TuningArguments, NetworkArguments, SentenceArguments, VocabularyOptions),
+    *(UnitArguments, ParentArguments, TranslationTrainingOptions),
+)
+
+#: The flag that limits the parent's training.
+SOURCE_STEPS = "parent_max_steps"
+
+
+def parse(
+    argv: Sequence[str] | None = None, parser_type: type[RecipeParser] = RecipeParser
+) -> tuple[Any, ...]:
+    """The recipe's arguments: an instance of each of `ARGUMENTS`."""
+    return parse_recipe(
+        ARGUMENTS,
         description=__doc__ or "",
         presets=Path(__file__).parent / "configs" / RECIPE,
         argv=argv,
+        parser_type=parser_type,
     )
-    sizes = list(dict.fromkeys(parse_size(size) for size in wanted.sizes))
+
+
+def make_plan(arguments: Sequence[Any]) -> Plan:
+    """What the arguments ask for, checked as far as it can be before data is loaded."""
+    wanted, tuning, network, *_ = arguments
     methods = {name: get_translation_method(name) for name in wanted.methods}
+    depth = network.num_encoder_layers + network.num_decoder_layers + 2  # attention, words
+    return Plan(
+        sizes=parse_sizes(wanted.sizes),
+        grids={name: m.settings(depth, wanted.tuning_settings) for name, m in methods.items()},
+        seeds=range(wanted.seeds),
+        tuner=tuning.tuner(Path(wanted.output_dir)),
+    )
+
+
+def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None:
+    """Runs the study and writes what came of it.
+
+    Args:
+        argv: the words of the command line.
+        conduct: carries out what was made ready.
+    """
+    arguments = parse(argv)
+    plan = make_plan(arguments)
+    wanted, tuning, network, sentences, vocabulary, units, parent_arguments, training = arguments
     output_dir = Path(wanted.output_dir)
     corpora = load_corpora(
         wanted.source_dataset,
         wanted.target_datasets,
         wanted.source_langs,
         wanted.target_lang,
-        sizes,
+        plan.sizes,
     )
     dropout = parent_arguments.parent_dropout
     recipe = ParentRecipe(
@@ -304,6 +333,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "tuning_settings": wanted.tuning_settings,
         "parent": {**asdict(parent_arguments), "parent_weights": parent and weights_digest(parent)},
         "training": {k: v for k, v in asdict(training).items() if k != "report_to"},
+        **tuning.configuration(),
     }
     study = Study(output_dir, RECIPE, corpora.parent_name, configuration)
     study.check_data(corpora.digests)
@@ -324,21 +354,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             models_dir=Path(unfinished) / "models",
             logs_dir=logs_dir,
         )
-        cells = [Cell(t, size, m) for t in corpora.children for size in sizes for m in methods]
-        depth = network.num_encoder_layers + network.num_decoder_layers + 2  # attention, words
-        grids = {name: m.settings(depth, wanted.tuning_settings) for name, m in methods.items()}
         best = BestModels(output_dir / "model", list(corpora.children), study.config_hash)
-        missing = [
-            *study.missing_tuning(cells, grids, range(wanted.seeds)),
-            *study.missing_runs(cells, range(wanted.seeds)),
-        ]
+        workers = wanted.workers or default_workers()
+        on_end = OnEnd(output_dir, corpora, best)
         try:
-            with (
-                tqdm(total=len(missing), unit="run", desc="Transfer", disable=not missing) as bar,
-                JobRunner(jobs, wanted.workers or default_workers()) as runner,
-            ):
-                on_end = OnEnd(output_dir, corpora, best, bar)
-                study.run(cells, grids, range(wanted.seeds), runner, on_end)
+            conduct(Experiment(study, plan, list(corpora.children), jobs, workers, on_end))
         finally:
             if read_results(output_dir):
                 report(output_dir, {**asdict(wanted), **configuration})
@@ -351,15 +371,14 @@ class OnEnd:
         output_dir: where translations go.
         corpora: parent and children.
         best: keeps the best model of each child.
-        bar: counts the jobs.
     """
 
-    def __init__(self, output_dir: Path, corpora: Corpora, best: BestModels, bar: tqdm) -> None:
-        self.output_dir, self.corpora, self.best, self.bar = output_dir, corpora, best, bar
+    def __init__(self, output_dir: Path, corpora: Corpora, best: BestModels) -> None:
+        self.output_dir, self.corpora, self.best = output_dir, corpora, best
         self._told: set[tuple[str, str]] = set()
 
     def __call__(self, job: Job, outcome: Outcome) -> None:
-        """Tells what was too long, keeps model and translations, and moves the bar on."""
+        """Tells what was too long, and keeps model and translations."""
         cell = job.cell
         self._tell(
             f"{cell.method} on {cell.target}, size {cell.size}",
@@ -377,14 +396,12 @@ class OnEnd:
         if not job.is_tuning:
             test = self.corpora.children[cell.target].test
             write_translations(self.output_dir / "translations", job, outcome, test["source"][:])
-        self.bar.set_postfix_str(f"{cell.target} {cell.size} {cell.method}")
-        self.bar.update()
 
     def _tell(self, where: str, count: int, noun: str, what: str) -> None:
         """Once, as seeds differ little in it."""
         if count and (where, what) not in self._told:
             self._told.add((where, what))
-            self.bar.write(f"{where}: {count} {noun}{'s' if count > 1 else ''} {what}.")
+            tqdm.write(f"{where}: {count} {noun}{'s' if count > 1 else ''} {what}.")
 
 
 def report(output_dir: Path, configuration: dict[str, Any]) -> None:

@@ -15,15 +15,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from tqdm.auto import tqdm
-
-from ptu_seq.arguments import command_line, parse_recipe, parse_size, run_recipe
+from ptu_seq.arguments import RecipeParser, command_line, parse_recipe, parse_sizes, run_recipe
 from ptu_seq.best_models import BestModels
 from ptu_seq.classification_jobs import ClassificationJobs
 from ptu_seq.classification_source import SourceRecipe, prepare_source
 from ptu_seq.encoder_source import prepare_encoder
 from ptu_seq.errors import UserError
-from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Outcome, Runner
+from ptu_seq.experiment import Conduct, Experiment, Plan, run_here
+from ptu_seq.jobs import TUNING_SEED
 from ptu_seq.methods import METHODS, get_method
 from ptu_seq.methods.encoders import ENCODER_METHODS, get_encoder_method
 from ptu_seq.models import PTUConfig
@@ -36,11 +35,12 @@ from ptu_seq.report import (
     write_report,
     write_summary,
 )
-from ptu_seq.runner import JobRunner, default_workers
+from ptu_seq.runner import default_workers
 from ptu_seq.source_cache import SourceCacheArguments
 from ptu_seq.study import Study
 from ptu_seq.training import TrainingOptions
 from ptu_seq.transfer_data import load_transfer_data, short_name
+from ptu_seq.tuning import TuningArguments
 
 RECIPE = "sentence_classification"
 
@@ -202,22 +202,51 @@ class SourceArguments(Checked):
     )
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the study and writes what came of it."""
-    arguments = parse_recipe(
-        [
-            *(StudyArguments, NetworkArguments, UnitArguments, SourceArguments, TrainingOptions),
-            SourceCacheArguments,
-        ],
+ARGUMENTS = (
+    *(StudyArguments, TuningArguments, NetworkArguments, UnitArguments, SourceArguments),
+    *(TrainingOptions, SourceCacheArguments),
+)
+
+#: The flag that limits the source's training.
+SOURCE_STEPS = "source_max_steps"
+
+
+def parse(
+    argv: Sequence[str] | None = None, parser_type: type[RecipeParser] = RecipeParser
+) -> tuple[Any, ...]:
+    """The recipe's arguments: an instance of each of `ARGUMENTS`."""
+    return parse_recipe(
+        ARGUMENTS,
         description=__doc__ or "",
         presets=Path(__file__).parent / "configs" / RECIPE,
         argv=argv,
+        parser_type=parser_type,
     )
-    wanted, network, units, source_arguments, training, kept = arguments
-    dtype = kept.source_cache_dtype
-    sizes = list(dict.fromkeys(parse_size(size) for size in wanted.sizes))
+
+
+def make_plan(arguments: Sequence[Any]) -> Plan:
+    """What the arguments ask for, checked as far as it can be before data is loaded."""
+    wanted, tuning, network, *_ = arguments
     find = get_encoder_method if wanted.source_model else get_method
-    methods = {name: find(name) for name in wanted.methods}
+    depth = 1 + network.num_hidden_layers
+    return Plan(
+        sizes=parse_sizes(wanted.sizes),
+        grids={name: find(name).settings(depth) for name in wanted.methods},
+        seeds=range(wanted.seeds),
+        tuner=tuning.tuner(Path(wanted.output_dir)),
+    )
+
+
+def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None:
+    """Runs the study and writes what came of it.
+
+    Args:
+        argv: the words of the command line.
+        conduct: carries out what was made ready.
+    """
+    arguments = parse(argv)
+    plan = make_plan(arguments)
+    wanted, tuning, network, units, source_arguments, training, kept = arguments
     output_dir = Path(wanted.output_dir)
     configuration = {
         **(
@@ -238,11 +267,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             {"source_cache_dtype": dtype} if (dtype := kept.source_cache_dtype) != "float32" else {}
         ),
         **({"test_examples": wanted.test_examples} if wanted.test_examples else {}),
+        **tuning.configuration(),
     }
     source_name = short_name(wanted.source_model or wanted.source_dataset)
     study = Study(output_dir, RECIPE, source_name, configuration)
     source_dataset = None if wanted.source_model else wanted.source_dataset
-    data = load_transfer_data(source_dataset, wanted.target_datasets, sizes)
+    data = load_transfer_data(source_dataset, wanted.target_datasets, plan.sizes)
     study.check_data(data.digests)
     pairs = [name for name, target in data.targets.items() if len(target.text_columns) > 1]
     if wanted.source_model and pairs:
@@ -276,17 +306,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             network.max_length,
             models_dir=Path(unfinished) / "models",
             logs_dir=logs_dir,
-            find=find,
+            find=get_encoder_method if wanted.source_model else get_method,
             test_examples=wanted.test_examples,
             source_cache=kept.cache(),
         )
-        cells = [Cell(t, size, m) for t in data.targets for size in sizes for m in methods]
-        depth = 1 + network.num_hidden_layers
-        grids = {name: method.settings(depth) for name, method in methods.items()}
         best = BestModels(output_dir / "model", list(data.targets), study.config_hash)
+        workers = wanted.workers or default_workers()
         try:
-            with JobRunner(jobs, wanted.workers or default_workers()) as runner:
-                run_study(study, cells, grids, range(wanted.seeds), runner, best)
+            conduct(Experiment(study, plan, list(data.targets), jobs, workers, best.keep))
         finally:
             if read_results(output_dir):
                 report(output_dir, {**asdict(wanted), **configuration})
@@ -318,26 +345,6 @@ def encoder_configuration(
         "units": {"candidate": units.candidate},
         "grids": {name: list(method.grid) for name, method in ENCODER_METHODS.items()},
     }
-
-
-def run_study(
-    study: Study,
-    cells: Sequence[Cell],
-    grids: Grids,
-    seeds: Sequence[int],
-    runner: Runner,
-    best: BestModels,
-) -> None:
-    """Does what is missing, with a progress bar."""
-    missing = [*study.missing_tuning(cells, grids, seeds), *study.missing_runs(cells, seeds)]
-    with tqdm(total=len(missing), unit="run", desc="Transfer", disable=not missing) as bar:
-
-        def on_end(job: Job, outcome: Outcome) -> None:
-            best.keep(job, outcome)
-            bar.set_postfix_str(f"{job.cell.target} {job.cell.size} {job.cell.method}")
-            bar.update()
-
-        study.run(cells, grids, seeds, runner, on_end)
 
 
 def report(output_dir: Path, configuration: dict[str, Any]) -> None:

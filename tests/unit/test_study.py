@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class FakeRunner:
         self.jobs: list[Job] = []
         self.stop = stop
 
-    def __call__(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
+    def __call__(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
         for job in jobs:
             if len(self.jobs) == self.stop:
                 raise KeyboardInterrupt
@@ -228,6 +229,21 @@ def test_results_of_another_configuration_are_refused_by_what_differs(start: Sta
     with pytest.raises(UserError, match="source was imdb, now mr"):
         Study(tmp_path / "out", "toy", "mr", {"units": {"level": "step", "sites": ["rnn"]}})
     assert run(start(level="step", sites=["rnn"]), cells()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("results.jsonl", "metric"), ("results.jsonl", "config_hash"), ("tuning.jsonl", "setting")],
+)
+def test_results_of_an_older_format_are_refused(start: Start, name: str, field: str):
+    study = start()
+    run(study, cells())
+    path = study.output_dir / name
+    lines = [{k: v for k, v in line.items() if k != field} for line in read_lines(path)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    message = rf"{name}, line 1, is of an older format, without {field}: choose another"
+    with pytest.raises(UserError, match=message):
+        start()
 
 
 def test_a_configuration_without_results_may_change(start: Start):
