@@ -130,6 +130,11 @@ class ClassificationJobs:
         outcome = Outcome(trained.validation_score, trained.steps, trained.seconds, parameters)
         return outcome if job.is_tuning else self._test(job, model, history, outcome)
 
+    def budget(self, job: Job) -> int:
+        """The optimisation steps that a job is given; early stopping may end it before."""
+        subset = low_resource_subset(self.targets[job.cell.target], job.cell.size, job.seed)
+        return self.training.steps(len(subset.train))
+
     def _test(
         self, job: Job, model: PreTrainedModel, history: GateHistory | None, outcome: Outcome
     ) -> Outcome:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ptu_seq import __version__
-from ptu_seq.commands import classify, collapse, explain, export, report, run, translate
+from ptu_seq.commands import classify, collapse, explain, export, report, run, study, translate
 from ptu_seq.errors import UserError, closest
 
 
@@ -42,7 +42,7 @@ def make_parser() -> Parser:
     parser = Parser(prog="ptu-seq", description="Sequence transfer with Parameter Transfer Units.")
     parser.add_argument("--version", action="version", version=f"ptu-seq {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, report, explain, collapse, classify, translate, export):
+    for command in (run, study, report, explain, collapse, classify, translate, export):
         command.add(commands)
     return parser
 

@@ -64,8 +64,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def write_json(path: Path, content: Any) -> None:
     """Writes a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(content, separators=(",", ":")))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all, so that a reader never meets half of it."""
     half = path.with_name(path.name + ".part")
-    half.write_text(json.dumps(content, separators=(",", ":")), "utf-8")
+    half.write_text(text, "utf-8")
     half.replace(path)
 
 

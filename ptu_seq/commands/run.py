@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ptu_seq.errors import UserError, closest
+from ptu_seq.recipe_files import find_recipe, recipes
 
 
 def add(commands: Any) -> None:
@@ -25,28 +25,14 @@ def add(commands: Any) -> None:
     run.set_defaults(command=_run)
 
 
-def recipes() -> dict[str, Path]:
-    """The recipes by name: inside the package in a wheel, beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "recipes", package.parent / "recipes"):
-        found = {path.stem: path for path in sorted(folder.glob("[!_]*.py"))}
-        if found:
-            return found
-    return {}
-
-
 def _run(arguments: argparse.Namespace) -> None:
-    found = recipes()
     name = arguments.recipe
     if name is None:
         print("Recipes, each with flags of its own (ptu-seq run RECIPE --help):")
-        for recipe, path in found.items():
+        for recipe, path in recipes().items():
             print(f"  {recipe:<26} {_summary(path)}")
         return
-    if name not in found:
-        accepted = ", ".join(found) or "none, as this installation holds no recipes"
-        raise UserError(f"no recipe is named {name!r}{closest(name, found)}; accepted: {accepted}.")
-    path = found[name]
+    path = find_recipe(name)
     # As `python recipes/NAME.py ...` would: its folder first on the path, its words in sys.argv.
     argv, search_path = sys.argv, sys.path
     sys.argv, sys.path = [str(path), *arguments.passed_on], [str(path.parent), *sys.path]

@@ -37,7 +37,7 @@ from ptu_seq.translation.batches import Example, collate
 from ptu_seq.translation.evaluation import score_translations
 from ptu_seq.translation.inference import translate
 from ptu_seq.translation.options import TranslationTrainingOptions
-from ptu_seq.translation.training import quiet_transformers, train_translator
+from ptu_seq.translation.training import quiet_transformers, step_budget, train_translator
 from ptu_seq.translation.vocabularies import (
     ChildVocabulary,
     VocabularyOptions,
@@ -148,6 +148,13 @@ class TranslationJobs:
         if job.is_tuning:
             return outcome
         return self._test(job, model, vocabulary.tokenizers, history, outcome)
+
+    def budget(self, job: Job) -> int:
+        """The optimisation steps that a job is given; early stopping may end it before."""
+        subset = translation_subset(self.children[job.cell.target], job.cell.size, job.seed)
+        with _quiet():
+            training = self._learnable(subset.train, self._vocabulary(job, subset).tokenizers)
+        return step_budget(training, self.training, job.seed)
 
     def _vocabulary(self, job: Job, subset: TranslationDataset) -> ChildVocabulary:
         if job.cell.method == SCRATCH:

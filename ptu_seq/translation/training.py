@@ -84,9 +84,7 @@ def train_translator(
         objectives: losses beside the model's own.
     """
     quiet_transformers()
-    parts = options.gradient_accumulation_steps
-    batches = EndlessBatches(training, max(1, options.batch_tokens // parts), seed)
-    steps = options.steps(math.ceil(batches.batches_an_epoch / parts))
+    steps = step_budget(training, options, seed)
     common = common_arguments(options, steps=steps, folder=folder, seed=seed)
     arguments = Seq2SeqTrainingArguments(
         per_device_eval_batch_size=EVALUATION_BATCH,
@@ -105,7 +103,7 @@ def train_translator(
     trainer = TranslationTrainer(
         model=model,
         args=arguments,
-        batches=batches,
+        batches=_batches(training, options, seed),
         objectives=added,
         train_dataset=training,
         eval_dataset=[validation[i] for i in rows],
@@ -136,6 +134,19 @@ def train_translator(
     model.generation_config = generation_config
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     return Trained(score, trainer.state.global_step, seconds)
+
+
+def step_budget(training: Sequence[Example], options: TranslationTrainingOptions, seed: int) -> int:
+    """The optimisation steps that training on these examples is given."""
+    batches = _batches(training, options, seed).batches_an_epoch
+    return options.steps(math.ceil(batches / options.gradient_accumulation_steps))
+
+
+def _batches(
+    training: Sequence[Example], options: TranslationTrainingOptions, seed: int
+) -> EndlessBatches:
+    tokens = max(1, options.batch_tokens // options.gradient_accumulation_steps)
+    return EndlessBatches(training, tokens, seed)
 
 
 def _keep_best(trainer: TranslationTrainer, model: PreTrainedModel, best: BestWeights) -> float:

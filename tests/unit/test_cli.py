@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ptu_seq import __version__, cli
+from ptu_seq import __version__, cli, recipe_files
 from ptu_seq.commands import run
 
 
@@ -44,7 +44,8 @@ def recipe(tmp_path, monkeypatch):
     def write(source):
         path = tmp_path / "sample.py"
         path.write_text(source)
-        monkeypatch.setattr(run, "recipes", lambda: {"sample": path})
+        for module in (run, recipe_files):
+            monkeypatch.setattr(module, "recipes", lambda: {"sample": path})
         return path
 
     return write

@@ -1,0 +1,75 @@
+"""`ptu-seq study`: many experiments of all recipes, from one file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptu_seq.commands.arguments import positive
+from ptu_seq.errors import UserError
+
+if TYPE_CHECKING:
+    from ptu_seq.experiment import Do
+
+
+def add(commands: Any) -> None:
+    """Adds the parser."""
+    study = commands.add_parser(
+        "study",
+        help="run many experiments of all recipes, from one file",
+        description="Runs the experiments of a study file, each by its recipe, with equal tuning "
+        "for every method; the same command again goes on where it was stopped.",
+    )
+    study.add_argument("file", metavar="STUDY.yaml", help="the study file")
+    study.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="runs at a time; 1: in this process (default: as many as fit, at most 4)",
+    )
+    study.add_argument(
+        "--launcher",
+        choices=("process", "ray"),
+        default="process",
+        help="where runs are done: process, on this machine (default); ray, on a Ray cluster",
+    )
+    study.add_argument(
+        "--ray_address",
+        metavar="ADDRESS",
+        help="the cluster's, such as auto or ray://HOST:10001 (default: one is started here); "
+        "its machines must see the study's folders and data under the same paths",
+    )
+    study.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="print the plan and its estimated time, from a few timed steps, and write nothing",
+    )
+    study.set_defaults(command=_study)
+
+
+def _study(arguments: argparse.Namespace) -> None:
+    if arguments.ray_address is not None and arguments.launcher != "ray":
+        raise UserError("--ray_address is of --launcher ray, which is not given.")
+    # Imported here: transformers takes seconds to load, which `--help` should not cost.
+    from ptu_seq.estimate import print_plan
+    from ptu_seq.runner import JobRunner
+    from ptu_seq.study_file import read_study
+    from ptu_seq.study_runs import run_study
+
+    study = read_study(Path(arguments.file))
+    if arguments.dry_run:
+        print_plan(study, arguments.workers or 0)
+        return
+    if arguments.launcher == "ray":
+        from ptu_seq.ray_runner import RayRunner  # an extra
+
+        address, given = arguments.ray_address, arguments.workers
+
+        def launcher(do: Do, workers: int) -> RayRunner:
+            return RayRunner(do, given or (0 if address else workers), address)
+
+        run_study(study, launcher)
+    else:
+        run_study(study, JobRunner, arguments.workers or 0)
+    print(f"\nSummary of all experiments: {study.output_dir / 'summary.md'}")

@@ -1,0 +1,90 @@
+"""What a study of several experiments found: all cells and comparisons in one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ptu_seq.records import read_json, write_text
+from ptu_seq.report.summary import Summary, environment
+from ptu_seq.report.tables import format_markdown
+
+
+def write_study_summary(
+    output_dir: Path, name: str, experiments: Mapping[str, Path]
+) -> Summary | None:
+    """Writes the study's `summary.json` and `summary.md` from those of its experiments.
+
+    Args:
+        output_dir: the study's folder.
+        name: the study's name.
+        experiments: their folders by name; one without a `summary.json` has not finished a run yet
+            and is left out.
+
+    Returns:
+        The content of `summary.json`; None, and nothing is written, if no experiment has one.
+    """
+    found = {name: read_json(folder / "summary.json") for name, folder in experiments.items()}
+    found = {name: summary for name, summary in found.items() if summary}
+    if not found:
+        return None
+    summary = build_study_summary(name, found)
+    write_text(
+        output_dir / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+    )
+    write_text(output_dir / "summary.md", format_study(name, found))
+    return summary
+
+
+def build_study_summary(name: str, experiments: Mapping[str, Summary]) -> Summary:
+    """The content of a study's `summary.json`.
+
+    Statistics over all cells belong here: this is the one place that sees them together.
+
+    Args:
+        name: the study's name.
+        experiments: the content of their `summary.json`, by name.
+
+    Returns:
+        A dictionary of
+
+        - `study`: its name
+        - `experiments`: `name`, `recipe`, `metric`, `headline` and `configuration` of each
+        - `cells`, `comparisons`: those of all experiments, see
+          :func:`ptu_seq.report.summary.build_summary`, each with its `experiment`, `recipe` and
+          `metric`
+        - `environment`: versions and machine
+    """
+    described = ("recipe", "metric", "headline", "configuration")
+    return {
+        "study": name,
+        "experiments": [
+            {"name": one, **{key: summary.get(key) for key in described}}
+            for one, summary in experiments.items()
+        ],
+        "cells": _all("cells", experiments),
+        "comparisons": _all("comparisons", experiments),
+        "environment": environment(),
+    }
+
+
+def format_study(name: str, experiments: Mapping[str, Summary]) -> str:
+    """The content of a study's `summary.md`: the experiments' tables, recipe by recipe."""
+    lines = [f"# {name}"]
+    for recipe in dict.fromkeys(summary["recipe"] for summary in experiments.values()):
+        lines += ["", f"## {recipe}"]
+        for one, summary in experiments.items():
+            if summary["recipe"] == recipe:
+                _, _, tables = format_markdown(summary).partition("\n")  # without its title
+                lines += ["", f"### {one}", "", tables.strip()]
+    return "\n".join(lines) + "\n"
+
+
+def _all(part: str, experiments: Mapping[str, Summary]) -> Sequence[dict[str, Any]]:
+    return [
+        {"experiment": name, "recipe": summary["recipe"], "metric": summary["metric"], **one}
+        for name, summary in experiments.items()
+        for one in summary[part]
+    ]

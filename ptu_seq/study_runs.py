@@ -1,0 +1,91 @@
+"""Runs the experiments of a study file, one after the other, each by its recipe."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+
+from ptu_seq.errors import UserError
+from ptu_seq.experiment import Experiment, Launcher
+from ptu_seq.jobs import Job, Outcome
+from ptu_seq.progress import Progress, Row
+from ptu_seq.records import make_writable, read_lines
+from ptu_seq.report.results import read_results
+from ptu_seq.report.study import write_study_summary
+from ptu_seq.report.summary import Summary
+from ptu_seq.study_file import PlannedExperiment, StudyFile
+
+
+def run_study(study: StudyFile, launcher: Launcher, workers: int = 0) -> Summary | None:
+    """Does what is missing of all experiments, and writes the summary of what is finished.
+
+    An experiment that fails by a user's mistake does not keep the others from running.
+
+    Args:
+        study: the study.
+        launcher: where jobs are done.
+        workers: jobs at a time; 0: as many as the recipes say.
+
+    Returns:
+        The content of `summary.json`; None if no run has finished.
+
+    Raises:
+        UserError: after all others have run, if experiments failed; they are named.
+    """
+    make_writable(study.output_dir)
+    progress = Progress([planned_row(one) for one in study.experiments], sys.stderr)
+    failures: list[str] = []
+    try:
+        for planned in study.experiments:
+            print(f"\n{planned.name}", flush=True)
+            conduct = _Conduct(planned.name, launcher, workers, progress)
+            try:
+                planned.module.main(planned.words, conduct)
+            except UserError as error:
+                print(f"{planned.name}: {error}", file=sys.stderr)
+                failures.append(f"{planned.name}: {error}")
+    finally:
+        folders = {planned.name: planned.output_dir for planned in study.experiments}
+        summary = write_study_summary(study.output_dir, study.name, folders)
+    if failures:
+        raise UserError(f"{len(failures)} of {len(study.experiments)} failed: {' '.join(failures)}")
+    return summary
+
+
+@dataclass(frozen=True)
+class _Conduct:
+    """Carries out what a recipe has made ready."""
+
+    name: str
+    launcher: Launcher
+    workers: int
+    progress: Progress
+
+    def __call__(self, experiment: Experiment) -> None:
+        missing = experiment.missing()
+        if not any(missing):
+            return
+        self.progress.begin(self.name, *missing)
+
+        def tell(job: Job, outcome: Outcome) -> None:
+            self.progress.tell(self.name, job, outcome)
+
+        workers = self.workers or experiment.workers
+        replace(experiment, workers=workers).run(self.launcher, tell)
+
+
+def planned_row(planned: PlannedExperiment) -> Row:
+    """How many jobs an experiment has, and how many of them an earlier process finished."""
+    plan = planned.plan
+    targets = len(planned.argument("target_datasets"))
+    settings = sum(plan.tuner.count(grid) for grid in plan.grids.values())
+    trials = settings * targets * len(plan.sizes)
+    runs = len(plan.grids) * targets * len(plan.sizes) * len(plan.seeds)
+    return Row(
+        name=planned.name,
+        recipe=planned.recipe,
+        trials=trials,
+        runs=runs,
+        trials_done=min(trials, len(read_lines(planned.output_dir / "tuning.jsonl"))),
+        runs_done=min(runs, len(read_results(planned.output_dir))),
+    )

@@ -1,0 +1,104 @@
+"""What a study file may say, and what is said of one that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ptu_seq.errors import UserError
+from ptu_seq.study_file import StudyFile, read_study
+from ptu_seq.study_runs import planned_row
+
+IMAGE = "{recipe: image_pair, source_dataset: mnist, target_datasets: [digits]"
+TEXT = "{recipe: sentence_classification, target_datasets: [tweets]"
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    def read(text: str) -> StudyFile:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return read_study(path)
+
+    return read
+
+
+def test_defaults_and_tuning_reach_every_recipe_that_has_the_flag(read):
+    study = read(
+        "name: first\ndefaults: {seeds: 2, width: 4}\ntuning: {trials: 6, seed: 3}\n"
+        f"experiments:\n- {IMAGE}, seeds: 7}}\n- {TEXT}, sizes: [100, all]}}\n"
+    )
+    assert study.output_dir == Path("runs/first")
+    image, text = study.experiments
+    assert image.output_dir == Path("runs/first/image_pair-mnist-digits")
+    assert [image.argument(name) for name in ("seeds", "width", "tuning_trials")] == [7, 4, 6]
+    assert [text.argument(name) for name in ("seeds", "tuning_seed")] == [2, 3]
+    assert text.plan.sizes == [100, "all"]
+    assert "width" not in text.arguments
+    row = planned_row(text)
+    assert (row.trials, row.runs, row.left) == (6 * 4 * 2, 4 * 2 * 2, 64)
+
+
+def test_lists_where_a_flag_takes_one_value_are_products(read):
+    study = read(
+        "experiments:\n- {recipe: image_pair, source_dataset: [mnist, digits], "
+        "target_datasets: [tiny], architecture: [lenet, vgg], sizes: [1, 3]}"
+    )
+    assert study.name == "mine"
+    assert [experiment.name for experiment in study.experiments] == [
+        "image_pair-mnist-tiny-lenet",
+        "image_pair-mnist-tiny-vgg",
+        "image_pair-digits-tiny-lenet",
+        "image_pair-digits-tiny-vgg",
+    ]
+    assert [one.argument("architecture") for one in study.experiments] == ["lenet", "vgg"] * 2
+
+
+def test_without_tuning_each_method_has_its_own_settings(read):
+    (experiment,) = read(f"experiments: [{IMAGE}, methods: [fine_tune]}}]").experiments
+    assert planned_row(experiment).trials == 4 * 4  # settings x sizes
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("experimnts: []", r"mine.yaml: nothing is named 'experimnts' .did you mean 'experiments'"),
+        ("name: a", "experiments must be a list of recipes"),
+        ("tuning: {trails: 3}", "mine.yaml, tuning: nothing is named 'trails' .*'trials'"),
+        ("experiments: [{sizes: [1]}]", "experiment 1: it must say its recipe"),
+        ("experiments: [{recipe: image_pear}]", "experiment 1: no recipe is named 'image_pear' .*"),
+        ("experiments: [5]", "mine.yaml, experiment 1 must hold names with values"),
+        (
+            f"experiments: [{IMAGE}}}, {TEXT}, sead: 3}}]",
+            "mine.yaml, experiment 2: nothing is named 'sead' .did you mean 'seeds'",
+        ),
+        (f"defaults: {{sed: 3}}\nexperiments: [{IMAGE}}}]", "mine.yaml, defaults: .*'seeds'"),
+        (f"experiments: [{IMAGE}, seeds: many}}]", "experiment 1: .*invalid int value: 'many'"),
+        (f"experiments: [{IMAGE}, seeds: 0}}]", "experiment 1: --seeds is 0"),
+        (f"experiments: [{IMAGE}, architecture: lenett}}]", "experiment 1: .*did you mean 'lenet'"),
+        (f"experiments: [{IMAGE}, architecture: []}}]", "architecture is an empty list"),
+        (f"experiments: [{IMAGE}, methods: [ptuu]}}]", "experiment 1: no method is named 'ptuu'"),
+        (f"experiments: [{IMAGE}, sizes: [-1]}}]", "experiment 1: --sizes '-1' is no size"),
+        (f"experiments: [{IMAGE}, output_dir: a}}]", "experiment 1: output_dir is the study's"),
+        (f"experiments: [{IMAGE}, tuning_trials: 9}}]", "give trials under tuning"),
+        (
+            f"experiments: [{IMAGE}}}, {TEXT}}}, {IMAGE}, sizes: [1]}}]",
+            "experiment 3 and experiment 1 would both write to runs/mine/image_pair-mnist-digits",
+        ),
+        (
+            "experiments: [{recipe: image_pair, target_datasets: [digits, digits]}]",
+            "two of target_datasets are called 'digits'",
+        ),
+    ],
+)
+def test_a_wrong_file_is_told_where_it_is_wrong(read, text: str, message: str):
+    if "experiments" not in text and "tuning" in text:
+        text += f"\nexperiments: [{IMAGE}}}]"
+    with pytest.raises(UserError, match=message):
+        read(text)
+
+
+def test_a_name_tells_experiments_apart(read):
+    study = read(f"experiments: [{IMAGE}}}, {IMAGE}, name: small, sizes: [1]}}]")
+    assert [one.name for one in study.experiments] == ["image_pair-mnist-digits", "small"]
