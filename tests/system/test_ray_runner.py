@@ -1,0 +1,56 @@
+"""Jobs on a local Ray cluster: done, begun again, named."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ptu_seq.errors import UserError
+
+pytest.importorskip("ray")
+
+from ptu_seq.ray_runner import RayRunner  # noqa: E402
+
+
+def work(job: str) -> str:
+    """Does what the job is called, in a process of the cluster."""
+    if job == "mistake":
+        raise UserError("--sizes is wrong.")
+    if job == "die":
+        os._exit(1)
+    if job.startswith("die unless") and not (mark := Path(job.split()[-1])).exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job.upper()
+
+
+class Chain(Iterator[str]):
+    """After the first job the next one is its outcome."""
+
+    def __init__(self) -> None:
+        self.ready = ["a"]
+
+    def __next__(self) -> str:
+        if not self.ready:
+            raise StopIteration
+        return self.ready.pop()
+
+
+def test_a_cluster_does_jobs_and_survives_its_workers(tmp_path: Path):
+    once = f"die unless {tmp_path / 'died'}"
+    with RayRunner(work, 2) as runner:
+        assert dict(runner(["b", once])) == {"b": "B", once: once.upper()}
+        chain, seen = Chain(), []
+        for _, outcome in runner(chain):
+            seen.append(outcome)
+            if len(seen) < 3:
+                chain.ready.append(outcome + "b")
+        assert seen == ["A", "AB", "ABB"]
+        with pytest.raises(UserError, match=r"^mistake: --sizes is wrong\.$"):
+            list(runner(["mistake"]))
+        with pytest.raises(UserError, match="^die: its process died 3 times"):
+            list(runner(["die"]))
