@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from ptu_seq.commands.arguments import positive
 from ptu_seq.errors import UserError
 
 if TYPE_CHECKING:
-    from ptu_seq.experiment import Do
+    from ptu_seq.experiment import Do, Launcher
 
 
 def add(commands: Any) -> None:
@@ -53,7 +54,6 @@ def _study(arguments: argparse.Namespace) -> None:
         raise UserError("--ray_address is of --launcher ray, which is not given.")
     # Imported here: transformers takes seconds to load, which `--help` should not cost.
     from ptu_seq.estimate import print_plan
-    from ptu_seq.runner import JobRunner
     from ptu_seq.study_file import read_study
     from ptu_seq.study_runs import run_study
 
@@ -61,15 +61,26 @@ def _study(arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         print_plan(study, arguments.workers or 0)
         return
-    if arguments.launcher == "ray":
-        from ptu_seq.ray_runner import RayRunner  # an extra
-
-        address, given = arguments.ray_address, arguments.workers
-
-        def launcher(do: Do, workers: int) -> RayRunner:
-            return RayRunner(do, given or (0 if address else workers), address)
-
-        run_study(study, launcher)
-    else:
-        run_study(study, JobRunner, arguments.workers or 0)
+    launcher, workers = _launcher(arguments)
+    try:
+        run_study(study, launcher, workers)
+    except KeyboardInterrupt:
+        print("\nWhat was finished is kept; the same command goes on from there.", file=sys.stderr)
+        raise
     print(f"\nSummary of all experiments: {study.output_dir / 'summary.md'}")
+
+
+def _launcher(arguments: argparse.Namespace) -> tuple[Launcher, int]:
+    """Where runs are done, and how many at a time (0: as many as the recipes say)."""
+    if arguments.launcher == "process":
+        from ptu_seq.runner import JobRunner
+
+        return JobRunner, arguments.workers or 0
+    from ptu_seq.ray_runner import RayRunner  # an extra
+
+    address, given = arguments.ray_address, arguments.workers
+
+    def on_cluster(do: Do, workers: int) -> RayRunner:
+        return RayRunner(do, given or (0 if address else workers), address)
+
+    return on_cluster, 0

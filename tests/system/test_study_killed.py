@@ -82,6 +82,7 @@ def test_a_killed_worker_and_then_a_killed_driver_change_no_number(tmp_path: Pat
     lines = [line["run_id"] for line in read_lines(folder / "results.jsonl")]
     assert lines[: len(finished)] == finished
     assert len(set(lines)) == len(lines) == 6
+    assert not list(folder.glob(".*"))  # what the killed driver had not finished
 
     undisturbed = write_study(tmp_path, tmp_path / "undisturbed")
     assert cli.main(["study", str(undisturbed), "--workers=1"]) == 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from ptu_seq import cli
 from ptu_seq.errors import UserError
 from ptu_seq.study_file import StudyFile, read_study
 from ptu_seq.study_runs import planned_row
@@ -102,3 +104,28 @@ def test_a_wrong_file_is_told_where_it_is_wrong(read, text: str, message: str):
 def test_a_name_tells_experiments_apart(read):
     study = read(f"experiments: [{IMAGE}}}, {IMAGE}, name: small, sizes: [1]}}]")
     assert [one.name for one in study.experiments] == ["image_pair-mnist-digits", "small"]
+
+
+def test_tuning_without_optuna_says_what_to_install(read, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "ptu_seq.optuna_tuner", raising=False)
+    assert read(f"experiments: [{IMAGE}}}]").experiments
+    with pytest.raises(UserError, match=r"pip install 'ptu-seq\[study\]'"):
+        read(f"tuning: {{trials: 3}}\nexperiments: [{IMAGE}}}]")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--launcher=ray"], "pip install 'ptu-seq[ray]'"),
+        (["--ray_address=auto"], "--ray_address is of --launcher ray"),
+    ],
+)
+def test_a_launcher_that_there_is_not(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "ptu_seq.ray_runner", raising=False)
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"output_dir: {tmp_path / 'out'}\nexperiments: [{IMAGE}}}]")
+    assert cli.main(["study", str(path), *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
