@@ -11,7 +11,7 @@ from ptu_seq.jobs import Job, Outcome
 from ptu_seq.progress import Progress, Row
 from ptu_seq.records import make_writable, read_lines
 from ptu_seq.report.results import read_results
-from ptu_seq.report.study import write_study_summary
+from ptu_seq.report.study import write_study_report
 from ptu_seq.report.summary import Summary
 from ptu_seq.study_file import PlannedExperiment, StudyFile
 
@@ -46,7 +46,7 @@ def run_study(study: StudyFile, launcher: Launcher, workers: int = 0) -> Summary
                 failures.append(f"{planned.name}: {error}")
     finally:
         folders = {planned.name: planned.output_dir for planned in study.experiments}
-        summary = write_study_summary(study.output_dir, study.name, folders)
+        summary = write_study_report(study.output_dir, study.name, folders)
     if failures:
         raise UserError(f"{len(failures)} of {len(study.experiments)} failed: {' '.join(failures)}")
     return summary

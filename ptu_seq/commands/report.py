@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ptu_seq.errors import UserError
+from ptu_seq.records import read_json
 
 
 def add(commands: Any) -> None:
@@ -18,18 +19,36 @@ def add(commands: Any) -> None:
         "study that goes on or was interrupted, and writes summary.json, summary.md, figures/ "
         "(PNG, and the numbers as CSV) and report.html, one page with all of it.",
     )
-    report.add_argument("run_dir", metavar="RUN_DIR", help="a recipe's --output_dir")
+    report.add_argument("run_dir", metavar="RUN_DIR", help="a recipe's --output_dir, or a study's")
     report.set_defaults(command=_report)
 
 
 def _report(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.run_dir)
+    before = read_json(folder / "summary.json")
+    if "study" in before:
+        _report_study(folder, before)
+    else:
+        _report_experiment(folder, before)
+
+
+def _report_study(folder: Path, before: dict[str, Any]) -> None:
+    from ptu_seq.report.study import write_study_report
+
+    experiments = {one["name"]: folder / one["name"] for one in before["experiments"]}
+    for experiment in experiments.values():
+        _report_experiment(experiment, read_json(experiment / "summary.json"))
+    write_study_report(folder, before["study"], experiments)
+    print(f"\nReport of all: {folder / 'report.html'}")
+
+
+def _report_experiment(folder: Path, before: dict[str, Any]) -> None:
     if not (folder / "results.jsonl").is_file():
         raise UserError(
-            f"RUN_DIR {folder}: accepted is the --output_dir of a recipe, with its results.jsonl."
+            f"RUN_DIR {folder}: accepted is the --output_dir of a recipe, with its results.jsonl, "
+            "or that of a study."
         )
     # Imported here: torch and transformers take seconds to load, which `--help` should not cost.
-    from ptu_seq.records import read_json
     from ptu_seq.report import (
         format_table,
         read_results,
@@ -38,7 +57,7 @@ def _report(arguments: argparse.Namespace) -> None:
         write_summary,
     )
 
-    before, study = read_json(folder / "summary.json"), read_json(folder / "study.json")
+    study = read_json(folder / "study.json")
     recipe = before.get("recipe") or study.get("recipe")
     if recipe is None:
         raise UserError(f"RUN_DIR {folder}: neither summary.json nor study.json tells the recipe.")

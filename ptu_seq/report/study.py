@@ -1,4 +1,4 @@
-"""What a study of several experiments found: all cells and comparisons in one file."""
+"""What a study of several experiments found: all cells, and what holds over them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from ptu_seq.records import read_json, write_text
+from ptu_seq.report.all_cells import overall
+from ptu_seq.report.critical_difference import plot_critical_difference
+from ptu_seq.report.study_page import study_page
 from ptu_seq.report.summary import Summary, environment
-from ptu_seq.report.tables import format_markdown
+from ptu_seq.report.text import format_markdown, overall_lines
 
 
-def write_study_summary(
+def write_study_report(
     output_dir: Path, name: str, experiments: Mapping[str, Path]
 ) -> Summary | None:
-    """Writes the study's `summary.json` and `summary.md` from those of its experiments.
+    """Writes `summary.json`, `summary.md`, `figures/` and `report.html` of a study.
+
+    They are made of the `summary.json` of its experiments.
 
     Args:
         output_dir: the study's folder.
@@ -34,14 +39,17 @@ def write_study_summary(
     write_text(
         output_dir / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
     )
-    write_text(output_dir / "summary.md", format_study(name, found))
+    write_text(output_dir / "summary.md", format_study(name, found, summary["overall"]))
+    ranking = (summary["overall"] or {}).get("ranking")
+    if ranking and ranking["groups"] is not None:
+        (output_dir / "figures").mkdir(exist_ok=True)
+        plot_critical_difference(ranking, output_dir / "figures" / "critical_difference.png")
+    write_text(output_dir / "report.html", study_page(output_dir, summary, found, experiments))
     return summary
 
 
 def build_study_summary(name: str, experiments: Mapping[str, Summary]) -> Summary:
     """The content of a study's `summary.json`.
-
-    Statistics over all cells belong here: this is the one place that sees them together.
 
     Args:
         name: the study's name.
@@ -55,6 +63,7 @@ def build_study_summary(name: str, experiments: Mapping[str, Summary]) -> Summar
         - `cells`, `comparisons`: those of all experiments, see
           :func:`ptu_seq.report.summary.build_summary`, each with its `experiment`, `recipe` and
           `metric`
+        - `overall`: what holds over all cells, see :func:`ptu_seq.report.all_cells.overall`
         - `environment`: versions and machine
     """
     described = ("recipe", "metric", "headline", "configuration")
@@ -66,13 +75,16 @@ def build_study_summary(name: str, experiments: Mapping[str, Summary]) -> Summar
         ],
         "cells": _all("cells", experiments),
         "comparisons": _all("comparisons", experiments),
+        "overall": overall(list(experiments.values())),
         "environment": environment(),
     }
 
 
-def format_study(name: str, experiments: Mapping[str, Summary]) -> str:
-    """The content of a study's `summary.md`: the experiments' tables, recipe by recipe."""
-    lines = [f"# {name}"]
+def format_study(
+    name: str, experiments: Mapping[str, Summary], over_all: dict[str, Any] | None
+) -> str:
+    """The content of a study's `summary.md`: what holds over all cells, then recipe by recipe."""
+    lines = [f"# {name}", *overall_lines(over_all)]
     for recipe in dict.fromkeys(summary["recipe"] for summary in experiments.values()):
         lines += ["", f"## {recipe}"]
         for one, summary in experiments.items():

@@ -53,13 +53,20 @@ def format_markdown(summary: Summary) -> str:
         rows = [[_escape(t) for t in comparison_row(summary, c)] for c in summary["comparisons"]]
         lines += ["", comparison_note(summary).replace("*", "\\*"), ""]
         lines += _markdown_table(comparison_header(summary), rows, left=3)
-    if overall := summary.get("overall"):
-        lines += [line for text in overall_sentences(overall) for line in ("", _escape(text))]
-        if overall["comparisons"]:
-            rows = [[_escape(text) for text in row] for row in overall_rows(overall)]
-            lines += ["", _escape(OVERALL_NOTE), ""]
-            lines += _markdown_table(OVERALL_HEADER, rows, left=1)
+    lines += overall_lines(summary.get("overall"))
     return "\n".join(lines) + "\n"
+
+
+def overall_lines(overall: dict[str, Any] | None) -> list[str]:
+    """What holds over all cells, as lines of Markdown; none if nothing has been said."""
+    if not overall:
+        return []
+    lines = [line for text in overall_sentences(overall) for line in ("", _escape(text))]
+    if overall["comparisons"]:
+        rows = [[_escape(text) for text in row] for row in overall_rows(overall)]
+        lines += ["", _escape(OVERALL_NOTE), ""]
+        lines += _markdown_table(OVERALL_HEADER, rows, left=1)
+    return lines
 
 
 def format_table(summary: Summary, width: int | None = None) -> str:

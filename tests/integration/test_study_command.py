@@ -90,6 +90,11 @@ def test_every_method_is_tuned_alike_and_all_cells_are_in_one_summary(study: Pat
     text = (out / "summary.md").read_text("utf-8")
     assert text.count("## sentence_classification\n") == 1
     assert all(f"### {name}\n" in text for name in NAMES)
+    (against,) = summary["overall"]["comparisons"]
+    assert (against["method"], against["against"]) == ("ptu", "scratch")
+    assert against["wins"] + against["ties"] + against["losses"] == 2
+    page = (out / "report.html").read_text("utf-8")
+    assert all(f'href="{name}/report.html"' in page for name in NAMES)
 
 
 def test_a_rerun_does_nothing(again: Path):

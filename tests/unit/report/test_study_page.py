@@ -1,0 +1,66 @@
+"""The report of several experiments."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ptu_seq import cli
+from ptu_seq.report import write_report, write_summary
+from ptu_seq.report.study import write_study_report
+from tests.unit.report.test_html import Page
+
+METHODS = ("frozen", "fine_tune", "ptu")
+
+
+def experiments(folder: Path, write_run) -> dict[str, Path]:
+    """Two experiments of three cells, in which ptu has the highest mean of each."""
+    for target in ("trec", "sick", "mr"):
+        for seed in range(3):
+            for score, method in zip((0.5, 0.6, 0.7), METHODS, strict=True):
+                write_run(method, seed, target=target, score=score + seed / 100)
+    found = {}
+    for name in ("first", "<b>second</b>"):
+        found[name] = folder / "study" / name.replace("/", "_")
+        found[name].mkdir(parents=True)
+        for part in ("results.jsonl", "predictions", "gates"):
+            (found[name] / part).symlink_to(folder / part)
+        write_summary(found[name], "sentence_classification")
+        write_report(found[name])
+    return found
+
+
+def test_what_holds_over_all_experiments(tmp_path, write_run):
+    found = experiments(tmp_path, write_run)
+    summary = write_study_report(tmp_path / "study", "mine", found)
+    assert summary is not None and summary["overall"]["ranking"]["cells"] == 6
+    assert {one["wins"] for one in summary["overall"]["comparisons"]} == {6}
+    page = Page((tmp_path / "study/report.html").read_text(encoding="utf-8"))
+    for one in summary["overall"]["comparisons"]:
+        assert one["sentence"] in page.text
+        assert one["sentence"] in (tmp_path / "study/summary.md").read_text(encoding="utf-8")
+    assert "critical-difference" in (page.all("img")[0]["alt"] or "").lower()
+    assert {link["href"] for link in page.all("a") if "download" not in link} == {
+        "first/report.html",
+        "<b>second<_b>/report.html",
+    }
+    assert "<b>second</b>" in page.text and not page.all("b")
+
+
+def test_an_experiment_without_a_finished_run_is_left_out(tmp_path, write_run):
+    found = experiments(tmp_path, write_run)
+    summary = write_study_report(tmp_path / "study", "mine", {**found, "third": tmp_path / "none"})
+    assert summary is not None and len(summary["experiments"]) == 2
+    assert write_study_report(tmp_path / "other", "mine", {"third": tmp_path / "none"}) is None
+
+
+def test_report_makes_that_of_a_study_anew(tmp_path, write_run, capsys):
+    found = experiments(tmp_path, write_run)
+    study = tmp_path / "study"
+    first = {"first": found["first"]}
+    write_study_report(study, "mine", first)
+    (study / "report.html").unlink()
+    (found["first"] / "report.html").unlink()
+    assert cli.main(["report", str(study)]) == 0
+    assert (study / "report.html").exists() and (found["first"] / "report.html").exists()
+    assert json.loads((study / "summary.json").read_text())["study"] == "mine"
