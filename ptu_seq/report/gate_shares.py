@@ -47,7 +47,7 @@ def plot_shares(gates: Mapping[str, Sequence[Sites]], path: str | Path) -> Path:
             for field, (_, colour, hatch) in SHARES.items():
                 share = shares[field]
                 ax.barh(i, share, left=start, color=colour, hatch=hatch, ec="white", height=0.72)
-                if share >= 0.09:
+                if share >= 0.12:
                     place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8.5}
                     box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
                     ax.text(start + share / 2, i, f"{share:.2f}", bbox=box, **place)
