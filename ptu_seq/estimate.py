@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ptu_seq.experiment import Do, Experiment
-from ptu_seq.jobs import Job, Outcome
+from ptu_seq.jobs import TUNING_SEED, Job, Outcome
 from ptu_seq.progress import duration
 from ptu_seq.records import read_json
 from ptu_seq.runner import JobRunner, default_workers
@@ -149,14 +149,21 @@ class _Probe:
         """Of each method, and the seconds that a run takes beside its training."""
         first = {cell.method: cell for cell in reversed(experiment.cells)}
         plan = experiment.plan
-        jobs = [Job(first[m], grid[0], plan.seeds[0]) for m, grid in plan.grids.items()]
-        probes = [_timed(_shortened(experiment.jobs, n), jobs) for n in (1, PROBE_STEPS)]
+        # A tuning job ends with its training; the test that comes after it is timed once.
+        trials, runs = (
+            [Job(first[method], grid[0], seed) for method, grid in plan.grids.items()]
+            for seed in (TUNING_SEED, plan.seeds[0])
+        )
+        probes = (
+            _timed(_shortened(experiment.jobs, 1), trials),
+            _timed(_shortened(experiment.jobs, PROBE_STEPS), runs),
+        )
         return {
             job.cell.method: (
                 Cost.of(short.outcome.seconds, long.outcome.seconds),
                 long.seconds - long.outcome.seconds,
             )
-            for job, short, long in zip(jobs, *probes, strict=True)
+            for job, short, long in zip(runs, *probes, strict=True)
         }
 
 
