@@ -14,6 +14,7 @@ from torch import nn
 
 from ptu_seq.collapse import Batch, Metric, count_parameters, evaluate
 from ptu_seq.errors import UserError
+from ptu_seq.model_card import FILE, is_users_card
 from ptu_seq.records import write_json
 
 #: The file that marks a folder as a collapse.
@@ -114,6 +115,8 @@ def check_output(folder: Path) -> None:
 def save(model: Any, tokenizer: Any, report: Mapping[str, Any], folder: Path) -> None:
     """Writes a collapsed model with its tokenizer and report; an earlier one is replaced.
 
+    A model card that its user has written stays.
+
     Args:
         model: the model.
         tokenizer: the tokenizer of the model that was collapsed.
@@ -123,7 +126,8 @@ def save(model: Any, tokenizer: Any, report: Mapping[str, Any], folder: Path) ->
     Raises:
         UserError: if it cannot be written.
     """
-    unfinished = folder.with_name(f".unfinished-{folder.name}")
+    place = folder.resolve()  # "." has no name of its own
+    unfinished = place.with_name(f".unfinished-{place.name}")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         model.save_pretrained(unfinished)
@@ -131,7 +135,8 @@ def save(model: Any, tokenizer: Any, report: Mapping[str, Any], folder: Path) ->
         write_json(unfinished / REPORT, report)
         folder.mkdir(exist_ok=True)
         for file in unfinished.iterdir():
-            file.replace(folder / file.name)
+            if not (file.name == FILE and is_users_card(folder / FILE)):
+                file.replace(folder / file.name)
     except OSError as error:
         raise UserError(f"--output {folder}: cannot be written ({error.strerror}).") from error
     finally:

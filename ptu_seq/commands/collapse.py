@@ -94,7 +94,7 @@ def _collapse(arguments: argparse.Namespace) -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    output = Path(arguments.output or f"{Path(arguments.model)}-collapsed")
+    output = Path(arguments.output or _beside(Path(arguments.model)))
     if not arguments.dry_run:
         check_output(output)
     _check_kind(arguments.model)
@@ -147,6 +147,12 @@ def _collapse(arguments: argparse.Namespace) -> None:
     save(small, classifier.tokenizer, report, output)
     described = ", ".join(f"{site} {state}" for site, state in sites.items())
     print(f"\n{as_table(report)}\n\n{output}: {report['class']} ({described})")
+
+
+def _beside(model: Path) -> Path:
+    """The folder beside a model's; "." and ".." do not tell the name of the one that they are."""
+    place = model if model.name not in ("", "..") else model.resolve()
+    return place.with_name(f"{place.name}-collapsed")
 
 
 def _check_kind(name: str) -> None:

@@ -178,6 +178,33 @@ def test_the_command_writes_a_smaller_model_and_a_report(saved, tmp_path, capsys
     assert "a RNNForSequenceClassification; accepted is" in capsys.readouterr().err
 
 
+def test_a_card_that_its_user_wrote_stays(saved, tmp_path):
+    words = [*saved(shut=True), "--tolerance", "0"]
+    card = tmp_path / "model-collapsed" / "README.md"
+    for text in (None, "# mine"):
+        if text:
+            card.write_text(text)
+        assert cli.main(words) == 0
+    assert card.read_text() == "# mine"
+    assert not list(tmp_path.glob(".unfinished*"))
+
+
+@pytest.mark.parametrize(
+    ("inside", "change", "written"),
+    [
+        ("model", ["--model", "."], "model-collapsed"),
+        ("model/sub", ["--model", ".."], "model-collapsed"),
+        ("new", ["--output", "."], "new"),
+    ],
+)
+def test_folders_named_by_dots(inside, change, written, saved, tmp_path, monkeypatch):
+    words = [*saved(shut=True), "--tolerance", "0"]
+    (tmp_path / inside).mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / inside)
+    assert cli.main([*words, *change]) == 0
+    assert (tmp_path / written / "collapse.json").is_file()
+
+
 def test_where_every_unit_is_needed_nothing_is_written(saved, tmp_path, capsys):
     words = [*saved(shut=False, sites=("rnn", "classifier")), "--tolerance", "0"]
     assert cli.main(words) == 0
