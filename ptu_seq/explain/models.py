@@ -14,7 +14,7 @@ from ptu_seq.data.pair_filters import cut
 from ptu_seq.errors import UserError
 from ptu_seq.explain.explanation import Explanation, Reading, SiteGates
 from ptu_seq.inference import Classifier, has_text, split_row
-from ptu_seq.models import PTUConfig, PTUEncoderConfig, PTUSeq2SeqConfig
+from ptu_seq.models import CollapsedConfig, PTUConfig, PTUEncoderConfig, PTUSeq2SeqConfig
 from ptu_seq.models.token_gates import Tokens
 from ptu_seq.saved_models import CANNOT_LOAD, check_folder
 from ptu_seq.translation.batches import collate
@@ -45,7 +45,7 @@ def load_explainer(name: str) -> Explainer:
     # Those derived from them mix by learned constants, which are the same at every token.
     if type(config) is PTUSeq2SeqConfig:
         return TranslatorExplainer(Translator.from_pretrained(name))
-    if type(config) in (PTUConfig, PTUEncoderConfig):
+    if type(config) in (PTUConfig, PTUEncoderConfig, CollapsedConfig):
         return ClassifierExplainer(Classifier.from_pretrained(name))
     raise UserError(
         f"--model {name}: a {config.model_type} model, which has no gates at tokens; accepted is a "

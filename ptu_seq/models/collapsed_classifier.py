@@ -23,6 +23,7 @@ from ptu_seq.models.encoding import (
 )
 from ptu_seq.models.ptu_classifier import PTUForSequenceClassification
 from ptu_seq.models.safetensors_model import SafetensorsModel
+from ptu_seq.models.token_gates import padded
 from ptu_seq.models.with_source import GivenSource, ModelWithSource
 from ptu_seq.nn import layer_outputs
 from ptu_seq.nn.collapsed import (
@@ -199,7 +200,9 @@ class CollapsedPTUForSequenceClassification(PTUForSequenceClassification):
             source.hidden[parts.first + i] if reads_source(layer) else None
             for i, layer in enumerate(parts.layers)
         ]
-        output = self.rnn(x, hidden, on_gates)
+        entering = hidden[0] if x is None else x
+        assert entering is not None
+        output = self.rnn(x, hidden, padded(on_gates, entering, batch.ids.shape[1]))
         pooled = self.pooling(leave_rnn(output, batch), batch)
         joined = join_pair(pooled, self.target_config.is_pair)
         return self.classifier(self.hidden_dropout(joined))

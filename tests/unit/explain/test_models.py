@@ -21,6 +21,7 @@ from ptu_seq.models import (
     RNNForConditionalGeneration,
     RNNForSequenceClassification,
 )
+from ptu_seq.models.collapse import collapse, units_by_place
 from ptu_seq.unit import PTUGates
 from tests.unit.encoders import encoder_source
 
@@ -133,6 +134,19 @@ def test_lines_before_one_that_cannot_be_read_are_explained(kind, models):
     assert next(explained).prediction is not None
     with pytest.raises(UserError, match="broken"):
         next(explained)
+
+
+def test_a_collapsed_model_tells_of_the_units_that_are_left(models, tmp_path):
+    folder = models["single"]
+    model = PTUForSequenceClassification.from_pretrained(folder)
+    units_by_place(model)["layer0.forward"].pin("adapted")
+    collapse(model).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path)
+    (told,) = load_explainer(str(tmp_path))(["very bad film"], 1)
+    gates = {site.site: site for site in told.read.sites}
+    assert set(gates["layer0.forward"].update) == {1.0} == set(gates["layer0.forward"].fine_tune)
+    assert 0 < min(gates["layer0.reverse"].update) < 1
+    assert all(len(site.update) == len(told.read.tokens) for site in told.read.sites)
 
 
 def test_models_without_gates_are_refused(tiny_classifier, tiny_translator, tmp_path):

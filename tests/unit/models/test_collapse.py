@@ -190,6 +190,24 @@ def test_gated_token_vectors_fit_into_a_table(state, make_model, make_batch):
     assert torch.equal(logits(model, batch), before)
 
 
+@pytest.mark.parametrize("fields", [{}, {"rnn_type": "gru", "bidirectional": True}])
+def test_gates_have_the_same_tokens(fields, make_model, make_batch):
+    model, batch = make_model(num_hidden_layers=2, **fields), make_batch()
+    states: list[Pin | None] = ["adapted", "target", None, None, "frozen", None]
+    networks: list[Any] = [pinned(model, states[: len(units_by_place(model))]), collapse(model)]
+    told: list[dict[str, Any]] = []
+    for network in networks:
+        told.append({})
+        network.token_gates(
+            **batch, on_gates=lambda site, gates, tokens: told[-1].update({site: (gates, tokens)})
+        )
+    whole, small = told
+    assert len(small) > 2
+    for site, (gates, tokens) in small.items():
+        assert (tokens is None) == (site == "classifier")
+        torch.testing.assert_close((gates, tokens), whole[site])
+
+
 def test_the_model_is_left_as_it_is(make_model, make_batch):
     model, batch = make_model(), make_batch()
     before = logits(model, batch)
