@@ -48,6 +48,15 @@ def _report_experiment(folder: Path, before: dict[str, Any]) -> None:
             f"RUN_DIR {folder}: accepted is the --output_dir of a recipe, with its results.jsonl, "
             "or that of a study."
         )
+    try:
+        _renew(folder)
+    except OSError as error:
+        raise UserError(
+            f"RUN_DIR {folder}: {error.filename} cannot be read or written ({error.strerror})."
+        ) from error
+
+
+def _renew(folder: Path) -> None:
     # Imported here: torch and transformers take seconds to load, which `--help` should not cost.
     from ptu_seq.report import (
         format_table,

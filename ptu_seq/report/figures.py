@@ -80,7 +80,9 @@ def closest_run(output_dir: Path, results: Sequence[Result]) -> Result | None:
     found = [
         run
         for run in results
-        if is_ptu(run["method"]) and read_gate_arrays(output_dir, run["run_id"]) is not None
+        if is_ptu(run["method"])
+        and read_gates(output_dir, run["run_id"])
+        and read_gate_arrays(output_dir, run["run_id"]) is not None
     ]
     if not found:
         return None

@@ -39,7 +39,8 @@ def make_panels(
     for i, title in enumerate(titles):
         ax = figure.add_subplot(rows, columns, i + 1)
         title = title if len(title) <= 32 else f"…{title[-31:]}"  # the end of a path tells most
-        ax.set_title(title, fontsize=10.5, color=INK, loc="left", fontweight="bold")
+        style: dict[str, Any] = {"fontsize": 10.5, "fontweight": "bold", "color": INK}
+        ax.set_title(title, loc="left", parse_math=False, **style)  # "$" may be in a folder's name
         ax.tick_params(colors=MUTED, labelsize=9, length=0)
         ax.xaxis.label.set(color=MUTED, fontsize=9.5)
         ax.yaxis.label.set(color=MUTED, fontsize=9.5)

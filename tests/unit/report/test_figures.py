@@ -42,6 +42,11 @@ def test_scores_of_one_seed_and_unusual_names(tmp_path, write_run, sizes):
     png_size(plot_scores(write_summary(tmp_path, "r"), tmp_path / "s.png"))
 
 
+def test_a_name_is_no_formula(tmp_path, write_run):
+    write_run("ptu", target="a$\\no$b")
+    png_size(plot_scores(write_summary(tmp_path, "r"), tmp_path / "s.png"))
+
+
 def test_more_targets_make_a_taller_figure(tmp_path, write_run):
     write_run("ptu", target="t0")
     low = png_size(plot_scores(write_summary(tmp_path, "r"), tmp_path / "s.png"))

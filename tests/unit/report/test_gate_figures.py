@@ -77,6 +77,13 @@ def test_all_figures_are_drawn_with_their_numbers(folder):
         assert numbers(folder, name)
 
 
+def test_a_run_of_which_a_file_is_lost_is_not_shown_closely(folder):
+    for path in (folder / "gates").glob("*.json"):
+        path.write_text("{")
+    assert closest_run(folder, read_results(folder)) is None
+    assert draw(folder) == ["scores"]
+
+
 def test_the_run_shown_closely_is_the_best_with_the_most_examples(folder):
     run = closest_run(folder, read_results(folder))
     assert run is not None and (run["size"], run["seed"]) == (500, 1)
@@ -177,6 +184,13 @@ def test_report_keeps_the_command_of_the_recipe(folder):
     write_summary(folder, "sentence_classification", command="python x.py", configuration={"a": 1})
     assert cli.main(["report", str(folder)]) == 0
     assert "python x.py" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_report_that_cannot_be_written_is_told(folder, capsys):
+    write_summary(folder, "sentence_classification")
+    (folder / "report.html").mkdir()
+    assert cli.main(["report", str(folder)]) == 2
+    assert "report.html cannot be read or written (Is a directory)" in capsys.readouterr().err
 
 
 def test_a_folder_without_results_is_no_study(tmp_path, capsys):
