@@ -25,11 +25,16 @@ def add(commands: Any) -> None:
 
 def _report(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.run_dir)
-    before = read_json(folder / "summary.json")
-    if "study" in before:
-        _report_study(folder, before)
-    else:
-        _report_experiment(folder, before)
+    try:
+        before = read_json(folder / "summary.json")
+        if "study" in before:
+            _report_study(folder, before)
+        else:
+            _report_experiment(folder, before)
+    except OSError as error:
+        raise UserError(
+            f"RUN_DIR {folder}: {error.filename} cannot be read or written ({error.strerror})."
+        ) from error
 
 
 def _report_study(folder: Path, before: dict[str, Any]) -> None:
@@ -48,15 +53,6 @@ def _report_experiment(folder: Path, before: dict[str, Any]) -> None:
             f"RUN_DIR {folder}: accepted is the --output_dir of a recipe, with its results.jsonl, "
             "or that of a study."
         )
-    try:
-        _renew(folder)
-    except OSError as error:
-        raise UserError(
-            f"RUN_DIR {folder}: {error.filename} cannot be read or written ({error.strerror})."
-        ) from error
-
-
-def _renew(folder: Path) -> None:
     # Imported here: torch and transformers take seconds to load, which `--help` should not cost.
     from ptu_seq.report import (
         format_table,

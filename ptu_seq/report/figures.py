@@ -26,6 +26,12 @@ from ptu_seq.report.tables import cell_label, metric_of
 
 Summary = dict[str, Any]
 
+#: All that is drawn here.
+FIGURES = (
+    *("scores.png", "critical_difference.png", "gates.png", "gate_shares.png"),
+    *("gate_neurons.png", "gate_steps.png", "gate_training.png", "layer_curve.png"),
+)
+
 
 def write_figures(
     output_dir: str | Path, summary: Summary, results: Sequence[Result]
@@ -50,6 +56,9 @@ def write_figures(
     output_dir = Path(output_dir)
     folder = output_dir / "figures"
     folder.mkdir(parents=True, exist_ok=True)
+    for name in FIGURES:  # of an earlier time, some of which there may be no numbers for now
+        for suffix in (".png", ".csv"):
+            (folder / name).with_suffix(suffix).unlink(missing_ok=True)
     written = [plot_scores(summary, folder / "scores.png")]
     ranking = (summary.get("overall") or {}).get("ranking")
     if ranking and ranking["groups"] is not None:
@@ -77,22 +86,19 @@ def closest_run(output_dir: Path, results: Sequence[Result]) -> Result | None:
     Of the first target's runs of `ptu` with the most training examples that with the best
     validation score: the one whose model a recipe keeps.
     """
-    found = [
-        run
-        for run in results
-        if is_ptu(run["method"])
-        and read_gates(output_dir, run["run_id"])
-        and read_gate_arrays(output_dir, run["run_id"]) is not None
-    ]
-    if not found:
-        return None
+    runs = [run for run in results if is_ptu(run["method"])]
 
-    def rank(run: Result) -> tuple[bool, float, float]:
+    def rank(run: Result) -> tuple[bool, bool, float, float]:
         everything = isinstance(run["size"], str)
         size = 0 if everything else run["size"]
-        return everything, size, run.get("validation_score") or 0.0
+        first = run["target"] == runs[0]["target"]
+        return first, everything, size, run.get("validation_score") or 0.0
 
-    return max((run for run in found if run["target"] == found[0]["target"]), key=rank)
+    for run in sorted(runs, key=rank, reverse=True):
+        kept = read_gates(output_dir, run["run_id"])
+        if kept and read_gate_arrays(output_dir, run["run_id"]) is not None:
+            return run
+    return None
 
 
 def _details(output_dir: Path, folder: Path, run: Result) -> list[Path]:

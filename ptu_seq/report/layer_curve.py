@@ -59,8 +59,8 @@ def layer_curves(trials: Sequence[Mapping[str, Any]]) -> list[LayerCurve]:
     """
     curves: dict[tuple[str, Size], LayerCurve] = {}
     for trial in trials:
-        setting = trial["setting"]
-        if trial["method"] != SEARCH or not {"frozen", "tuned"} <= setting.keys():
+        setting = trial.get("setting", {})
+        if trial.get("method") != SEARCH or not {"frozen", "tuned"} <= setting.keys():
             continue
         cell = (trial["target"], trial["size"])
         curve = curves.setdefault(cell, LayerCurve(*cell, {}, {}))

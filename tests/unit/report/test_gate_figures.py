@@ -157,6 +157,18 @@ def test_layers_frozen_and_tuned_beside_the_gates(folder):
     ]
     shares = {row["layers or site"]: row["value"] for row in rows if "share" in row["what"]}
     assert shares == dict.fromkeys(SITES, "0.5000")
+    (folder / "tuning.jsonl").write_text('{"of": "an older format"}\n')
+    assert "layer_curve" not in draw(folder)
+    assert not list((folder / "figures").glob("layer_curve.*"))
+
+
+def test_whether_they_agree_is_said(folder):
+    with (folder / "tuning.jsonl").open("w") as file:
+        for frozen, tuned in ((0, 0), (0, 1), (1, 0)):
+            line = {"method": "layer_search", "target": "rotten_tomatoes", "size": 100}
+            setting = {"frozen": frozen, "tuned": tuned}
+            file.write(json.dumps({**line, "setting": setting, "validation_score": 0.5}) + "\n")
+    draw(folder)
     page = write_report(folder).read_text(encoding="utf-8")
     assert "rotten_tomatoes, 100: too few layers" in page
 
