@@ -111,10 +111,11 @@ def test_a_study_leaves_what_it_promises(first: Path):
     summary = read_json(first / "summary.json")
     assert summary["recipe"] == "image_pair"
     assert [cell["method"] for cell in summary["cells"]] == METHODS
-    figures = {path.name for path in (first / "figures").iterdir()}
-    assert figures == {"scores.png", "gates.png", "examples.png", "gate_maps.png"}
+    figures = {path.stem for path in (first / "figures").glob("*.png")}
+    gates_of_one = {"gate_maps", "gate_neurons", "gate_training"}
+    assert figures == {"scores", "gates", "gate_shares", "examples", *gates_of_one}
     page = (first / "report.html").read_text("utf-8")
-    assert page.count("<img") == 4
+    assert page.count("<img") == len(figures)
     assert not list(first.glob(".*"))  # nothing unfinished is left
 
 

@@ -104,7 +104,7 @@ def test_a_study_leaves_what_it_promises(first: Path):
     summary = read_json(first / "summary.json")
     assert (summary["recipe"], summary["metric"]) == ("low_resource_mt", "bleu")
     assert [cell["scores"] for cell in summary["cells"]] == [[line["score"]] for line in lines]
-    for name in ("summary.md", "report.html", "figures"):
+    for name in ("summary.md", "report.html", "figures/alignment.png", "figures/alignment.csv"):
         assert (first / name).exists()
 
 

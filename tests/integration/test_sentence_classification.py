@@ -82,7 +82,9 @@ def test_a_study_leaves_what_it_promises(first: Path):
     assert [cell["scores"] for cell in summary["cells"]] == [[line["score"]] for line in lines]
     assert {"frozen", "fine_tune"} <= {c["against"] for c in summary["comparisons"]}
     assert "films" in (first / "summary.md").read_text("utf-8")
-    assert len(list((first / "figures").glob("*.png"))) == 2
+    figures = {path.stem for path in (first / "figures").glob("*.png")}
+    gates_of_one = {"gate_neurons", "gate_steps", "gate_training"}
+    assert figures == {"scores", "gates", "gate_shares", *gates_of_one}
     assert "<html" in (first / "report.html").read_text("utf-8")
     assert not list(first.glob(".*"))  # nothing unfinished is left
     card = ModelCard.load(first / "model" / "README.md")

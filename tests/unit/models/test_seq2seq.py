@@ -151,7 +151,7 @@ def test_reloaded_logits_are_the_same(
     options: dict[str, Any] = {"num_beams": 2, "max_new_tokens": 6}
     texts = [m.generate(batch["input_ids"], **options) for m in (loaded, model)]
     assert torch.equal(*texts)
-    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".safetensors"}
 
 
 def test_tied_tables_are_one(tie_embeddings, make_parent, tmp_path):
