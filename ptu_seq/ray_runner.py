@@ -6,16 +6,11 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, Self, TypeVar
 
+import ray
+
 from ptu_seq.attempts import RETRIES, Failure, attempt, died_too_often
 from ptu_seq.errors import UserError
 from ptu_seq.runner import prepare_process
-
-try:
-    import ray
-except ModuleNotFoundError as error:
-    raise UserError(
-        "--launcher ray needs a package that is not installed: pip install 'ptu-seq[ray]'."
-    ) from error
 
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")

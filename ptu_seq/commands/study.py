@@ -76,7 +76,12 @@ def _launcher(arguments: argparse.Namespace) -> tuple[Launcher, int]:
         from ptu_seq.runner import JobRunner
 
         return JobRunner, arguments.workers or 0
-    from ptu_seq.ray_runner import RayRunner  # an extra
+    try:
+        from ptu_seq.ray_runner import RayRunner
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "--launcher ray needs a package that is not installed: pip install 'ptu-seq[ray]'."
+        ) from error
 
     address, given = arguments.ray_address, arguments.workers
 

@@ -58,7 +58,9 @@ SHORT = {
 }
 
 
-@pytest.fixture(params=["sentence_classification", "low_resource_mt"])
+@pytest.fixture(
+    params=["sentence_classification", pytest.param("low_resource_mt", marks=pytest.mark.slow)]
+)
 def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
     if request.param == "low_resource_mt":
         main = low_resource_mt.main

@@ -62,6 +62,7 @@ def numbers(output_dir: Path) -> list[dict[str, Any]]:
     return [{field: cell[field] for field in fields} for cell in cells]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_and_then_a_killed_driver_change_no_number(tmp_path: Path):
     rows = (sentences(count, seed) for seed, count in enumerate((200, 40, 40, 100, 40, 40)))
     for name in ("books", "films"):

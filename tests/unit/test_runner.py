@@ -82,6 +82,7 @@ def test_jobs_beside_a_failing_one_are_finished_and_no_others_begun():
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_jobs_whose_process_dies_are_done_again_and_named_if_it_always_does(tmp_path, caplog):
     once = f"die unless {tmp_path / 'died'}"
     outcomes, error = run(2, [once, "die", "b"])
@@ -94,6 +95,7 @@ def test_jobs_whose_process_dies_are_done_again_and_named_if_it_always_does(tmp_
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_a_process_that_died_in_waiting_is_replaced():
     with JobRunner(work, 2) as runner:
         assert list(runner(["a"])) == [("a", "A")]
