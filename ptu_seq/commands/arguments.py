@@ -16,3 +16,23 @@ def positive(word: str) -> int:
 def warn(message: str) -> None:
     """Tells the user on stderr what went on nevertheless."""
     print(f"ptu-seq: warning: {message}", file=sys.stderr)
+
+
+def add_lines(parser: argparse.ArgumentParser, done: str) -> None:
+    """Adds the flags of commands that do something with a classifier line by line.
+
+    Args:
+        parser: of the command.
+        done: what is done with a line, as a participle.
+    """
+    parser.add_argument(
+        "--model", required=True, metavar="DIR", help="a saved model's folder, or a hub name"
+    )
+    parser.add_argument("--input", metavar="FILE", help="UTF-8 lines (default: stdin)")
+    parser.add_argument(
+        "--batch_size",
+        type=positive,
+        default=32,
+        metavar="N",
+        help=f"lines {done}, and written, at a time (default: 32)",
+    )

@@ -7,7 +7,7 @@ import io
 import sys
 from typing import Any
 
-from ptu_seq.commands.arguments import positive, warn
+from ptu_seq.commands.arguments import add_lines, warn
 
 
 def add(commands: Any) -> None:
@@ -18,17 +18,7 @@ def add(commands: Any) -> None:
         description="Writes a label and its probability for every line, in the order of the "
         "lines. A model of sentence pairs reads premise<TAB>hypothesis.",
     )
-    classify.add_argument(
-        "--model", required=True, metavar="DIR", help="a saved model's folder, or a hub name"
-    )
-    classify.add_argument("--input", metavar="FILE", help="UTF-8 lines (default: stdin)")
-    classify.add_argument(
-        "--batch_size",
-        type=positive,
-        default=32,
-        metavar="N",
-        help="lines classified, and written, at a time (default: 32)",
-    )
+    add_lines(classify, "classified")
     classify.add_argument(
         "--output_format",
         choices=("tsv", "jsonl"),

@@ -7,7 +7,7 @@ import io
 import sys
 from typing import Any
 
-from ptu_seq.commands.arguments import positive, warn
+from ptu_seq.commands.arguments import add_lines, warn
 
 
 def add(commands: Any) -> None:
@@ -19,17 +19,7 @@ def add(commands: Any) -> None:
         "fine-tune gate at every site, averaged over neurons. A classifier of pairs reads "
         "premise<TAB>hypothesis; a translator also tells of the translation's tokens.",
     )
-    explain.add_argument(
-        "--model", required=True, metavar="DIR", help="a saved model's folder, or a hub name"
-    )
-    explain.add_argument("--input", metavar="FILE", help="UTF-8 lines (default: stdin)")
-    explain.add_argument(
-        "--batch_size",
-        type=positive,
-        default=32,
-        metavar="N",
-        help="lines explained, and written, at a time (default: 32; 1 of a keyboard)",
-    )
+    add_lines(explain, "explained")
     explain.add_argument(
         "--output_format",
         choices=("table", "json", "html"),

@@ -12,6 +12,7 @@ import pytest
 from ptu_seq.errors import UserError
 
 pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
 
 from ptu_seq.ray_runner import RayRunner  # noqa: E402
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ptu_seq.evaluation import paired_seed_test
 from ptu_seq.significance import (
     average_ranks,
     critical_difference,
@@ -198,3 +199,19 @@ def test_effect_size_of_unequal_numbers_of_seeds():
 )
 def test_groups_are_as_large_as_they_can_be(ranks, groups):
     assert groups_not_apart(ranks, 1.0) == groups
+
+
+def test_cells_that_share_noise_fool_the_signed_ranks_but_not_both_tests():
+    """A method against itself: 12 cells, of which the three sizes of a target share half."""
+    draw = np.random.default_rng(0)
+    by_cells = by_both = 0
+    for _ in range(300):
+        shared, own = draw.normal(size=(5, 4, 1)), draw.normal(size=(5, 4, 3))
+        differences = ((shared + own) / 2**0.5).reshape(5, 12)  # seeds by cells
+        over_cells = signed_rank_test(differences.mean(axis=0))
+        over_seeds = paired_seed_test(list(differences.mean(axis=1)), [0.0] * 5).t_test
+        assert over_cells is not None and over_seeds is not None
+        by_cells += over_cells < 0.05
+        by_both += max(over_cells, over_seeds) < 0.05
+    assert by_cells > 30  # 15 of 300 are what the level allows; 46 are found
+    assert by_both <= 15
