@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ptu_seq.errors import UserError
 from ptu_seq.experiment import Do, Experiment
 from ptu_seq.jobs import TUNING_SEED, Job, Outcome
 from ptu_seq.progress import duration
@@ -33,6 +34,9 @@ def print_plan(study: StudyFile, workers: int = 0) -> None:
     Args:
         study: the study.
         workers: runs at a time; 0: as many as fit.
+
+    Raises:
+        UserError: for data that cannot be loaded, with the experiment's name.
     """
     workers = workers or default_workers()
     width = max(len(planned.name) for planned in study.experiments)
@@ -42,7 +46,10 @@ def print_plan(study: StudyFile, workers: int = 0) -> None:
     total = 0.0
     for planned in study.experiments:
         row = planned_row(planned)
-        seconds = estimate(planned, workers) if row.left else 0.0
+        try:
+            seconds = estimate(planned, workers) if row.left else 0.0
+        except UserError as error:
+            raise UserError(f"{planned.name}: {error}") from error
         total += seconds
         cells = row.runs // len(planned.plan.seeds)
         print(

@@ -34,6 +34,10 @@ OF_THE_STUDY = {
 LONGEST_NAME = 100
 
 
+#: What the study itself has in its folder.
+NOT_NAMES = (".", "..", "figures", "summary.json", "summary.md", "report.html")
+
+
 @dataclass(frozen=True)
 class PlannedExperiment:
     """A recipe and its arguments.
@@ -107,8 +111,8 @@ def read_study(path: Path) -> StudyFile:
     """
     content = read_arguments(path)
     _check_keys(content, KEYS, f"{path}")
-    name = str(content.get("name") or path.stem)
-    output_dir = Path(content.get("output_dir") or Path("runs") / name)
+    name = _word(content, "name", f"{path}") or path.stem
+    output_dir = Path(_word(content, "output_dir", f"{path}") or Path("runs") / name)
     tuning = _mapping(content.get("tuning"), f"{path}, tuning")
     _check_keys(tuning, TUNING, f"{path}, tuning")
     listed = content.get("experiments")
@@ -134,9 +138,21 @@ def read_study(path: Path) -> StudyFile:
             **{TUNING[key]: value for key, value in tuning.items()},
             **{key: value for key, value in entry.items() if key not in ("recipe", "name")},
         }
+        _word(entry, "name", place)
         for experiment in _products(entry, given, module, output_dir, place):
             _check_values(experiment, place)
             key = experiment.name.lower()  # some systems' folders differ in more than case
+            if key in NOT_NAMES:
+                raise UserError(
+                    f"{place}: no experiment can be named {experiment.name!r}, which is of the "
+                    "study's own folder; give it another name."
+                )
+            if key in experiments and experiments[key][1] == place:
+                raise UserError(
+                    f"{place}: two of its combinations would both write to "
+                    f"{experiment.output_dir}: list each value once, or write them as two "
+                    "experiments with a name each."
+                )
             if key in experiments:
                 raise UserError(
                     f"{place} and {experiments[key][1].rpartition(', ')[2]} would both write to "
@@ -174,8 +190,9 @@ def _experiment_name(
     targets = arguments.get("target_datasets", [])
     names = [source, *(targets if isinstance(targets, list) else [targets])]
     datasets = [short_name(str(name)) for name in names if name]
-    parts = [str(entry["name"])] if entry.get("name") else [entry["recipe"], *datasets]
-    parts += [short_name(str(v)) for k, v in chosen.items() if entry.get("name") or k not in _NAMED]
+    given = entry.get("name") not in (None, "")
+    parts = [str(entry["name"])] if given else [entry["recipe"], *datasets]
+    parts += [short_name(str(v)) for k, v in chosen.items() if given or k not in _NAMED]
     return file_name("-".join(parts))[:LONGEST_NAME]
 
 
@@ -186,13 +203,13 @@ class _Parser(RecipeParser):
     """A recipe's parser whose errors say where in the study file they are."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}.")
+        raise UserError(f"{message.rstrip('.')}.")
 
 
 def _check_values(experiment: PlannedExperiment, place: str) -> None:
     """Checks all that can be before data is loaded."""
     try:
-        plan = experiment.plan
+        _ = experiment.plan
     except UserError as error:
         raise UserError(f"{place}: {error}") from error
     targets = experiment.argument("target_datasets")
@@ -203,7 +220,6 @@ def _check_values(experiment: PlannedExperiment, place: str) -> None:
             f"{place}: two of target_datasets are called {twice!r}, so their cells would have one "
             "name; give each once, under names that differ."
         )
-    assert plan.sizes and plan.grids
 
 
 def _module(entry: Mapping[str, Any], place: str) -> ModuleType:
@@ -231,6 +247,14 @@ def _check_keys(content: Mapping[str, Any], accepted: Collection[str], place: st
         if key not in accepted:
             hint = closest(key, accepted) or f"; accepted: {', '.join(accepted)}"
             raise UserError(f"{place}: nothing is named {key!r}{hint}.")
+
+
+def _word(content: Mapping[str, Any], key: str, place: str) -> str:
+    """The text under a key; empty if there is none."""
+    value = content.get(key)
+    if isinstance(value, list | dict):
+        raise UserError(f"{place}: {key} must be one word, like `{key}: first`.")
+    return "" if value is None else str(value)
 
 
 def _mapping(content: Any, place: str) -> dict[str, Any]:

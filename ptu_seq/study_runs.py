@@ -77,6 +77,15 @@ class _Conduct:
 def planned_row(planned: PlannedExperiment) -> Row:
     """How many jobs an experiment has, and how many of them an earlier process finished."""
     plan = planned.plan
+    asked = {(method, size) for method in plan.grids for size in plan.sizes}
+    tried, finished = (
+        # Those of other methods or sizes are of an earlier version of the study file.
+        [line for line in lines if (line.get("method"), line.get("size")) in asked]
+        for lines in (
+            read_lines(planned.output_dir / "tuning.jsonl"),
+            read_results(planned.output_dir),
+        )
+    )
     targets = len(planned.argument("target_datasets"))
     settings = sum(plan.tuner.count(grid) for grid in plan.grids.values())
     trials = settings * targets * len(plan.sizes)
@@ -86,6 +95,6 @@ def planned_row(planned: PlannedExperiment) -> Row:
         recipe=planned.recipe,
         trials=trials,
         runs=runs,
-        trials_done=min(trials, len(read_lines(planned.output_dir / "tuning.jsonl"))),
-        runs_done=min(runs, len(read_results(planned.output_dir))),
+        trials_done=min(trials, len(tried)),
+        runs_done=min(runs, sum(run["seed"] in plan.seeds for run in finished)),
     )

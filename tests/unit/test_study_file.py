@@ -9,6 +9,8 @@ import pytest
 
 from ptu_seq import cli
 from ptu_seq.errors import UserError
+from ptu_seq.jobs import TUNING_SEED
+from ptu_seq.records import append_line
 from ptu_seq.study_file import StudyFile, read_study
 from ptu_seq.study_runs import planned_row
 
@@ -92,6 +94,15 @@ def test_without_tuning_each_method_has_its_own_settings(read):
             "experiments: [{recipe: image_pair, target_datasets: [digits, digits]}]",
             "two of target_datasets are called 'digits'",
         ),
+        (f"experiments: [{IMAGE}, width: [8, 8]}}]", "experiment 1: two of its combinations would"),
+        (f"experiments: [{IMAGE}, name: ..}}]", "experiment 1: no experiment can be named '..'"),
+        (f"experiments: [{IMAGE}, name: Figures}}]", "no experiment can be named 'Figures'"),
+        (f"experiments: [{IMAGE}, name: [a, b]}}]", "experiment 1: name must be one word"),
+        (f"output_dir: [a]\nexperiments: [{IMAGE}}}]", "mine.yaml: output_dir must be one word"),
+        (
+            "experiments: [{recipe: low_resource_mt, truncate: maybe}]",
+            r"experiment 1: .*case insensitive\)\.$",
+        ),
     ],
 )
 def test_a_wrong_file_is_told_where_it_is_wrong(read, text: str, message: str):
@@ -104,6 +115,41 @@ def test_a_wrong_file_is_told_where_it_is_wrong(read, text: str, message: str):
 def test_a_name_tells_experiments_apart(read):
     study = read(f"experiments: [{IMAGE}}}, {IMAGE}, name: small, sizes: [1]}}]")
     assert [one.name for one in study.experiments] == ["image_pair-mnist-digits", "small"]
+
+
+def test_names_that_are_numbers(read):
+    study = read(f"name: 3\noutput_dir: 2024\nexperiments: [{IMAGE}, name: 0}}]")
+    assert (study.name, study.output_dir) == ("3", Path("2024"))
+    assert [one.name for one in study.experiments] == ["0"]
+
+
+def test_runs_and_trials_that_are_no_longer_asked_for_are_not_counted(read, tmp_path):
+    (experiment,) = read(
+        f"output_dir: {tmp_path}\nexperiments: [{IMAGE}, name: a, sizes: [3], methods: [ptu], "
+        "seeds: 2}]"
+    ).experiments
+    experiment.output_dir.mkdir()
+    asked = {"target": "digits", "size": 3, "method": "ptu", "seed": 0}
+    others = [{"method": "frozen"}, {"size": 10}, {"seed": 5}]
+    rest = {"run_id": "", "source": "mnist", "metric": "accuracy", "score": 0.5}
+    for name in ("results.jsonl", "tuning.jsonl"):
+        for line in (asked, *({**asked, **other} for other in others)):
+            seed = line["seed"] if name == "results.jsonl" else TUNING_SEED
+            append_line(experiment.output_dir / name, {**rest, **line, "seed": seed})
+    row = planned_row(experiment)
+    assert (row.runs, row.runs_done) == (2, 1)
+    assert row.trials_done == min(row.trials, 2)  # the third differs in nothing but its seed
+
+
+def test_a_dry_run_names_the_experiment_whose_data_there_are_not(tmp_path, capsys):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        f"output_dir: {tmp_path / 'out'}\nexperiments: [{{recipe: image_pair, name: second, "
+        f"source_dataset: {tmp_path / 'nowhere'}}}]"
+    )
+    assert cli.main(["study", str(path), "--dry_run"]) == 2
+    assert "second: " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_tuning_without_optuna_says_what_to_install(read, monkeypatch):
