@@ -35,7 +35,10 @@ LONGEST_NAME = 100
 
 
 #: What the study itself has in its folder.
-NOT_NAMES = (".", "..", "figures", "summary.json", "summary.md", "report.html")
+NOT_NAMES = (
+    *(".", "..", "experiments.json", "figures"),
+    *("summary.json", "summary.md", "report.html"),
+)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from ptu_seq.errors import UserError
 from ptu_seq.experiment import Experiment, Launcher
 from ptu_seq.jobs import Job, Outcome
 from ptu_seq.progress import Progress, Row
-from ptu_seq.records import make_writable, read_lines
+from ptu_seq.records import make_writable, read_lines, write_json
 from ptu_seq.report.results import read_results
 from ptu_seq.report.study import write_study_report
 from ptu_seq.report.summary import Summary
@@ -33,6 +33,9 @@ def run_study(study: StudyFile, launcher: Launcher, workers: int = 0) -> Summary
         UserError: after all others have run, if experiments failed; they are named.
     """
     make_writable(study.output_dir)
+    # For `ptu-seq report` of a study that goes on or was killed, before there is a summary.
+    named = [{"name": planned.name} for planned in study.experiments]
+    write_json(study.output_dir / "experiments.json", {"study": study.name, "experiments": named})
     progress = Progress([planned_row(one) for one in study.experiments], sys.stderr)
     failures: list[str] = []
     try:

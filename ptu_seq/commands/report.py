@@ -26,24 +26,27 @@ def add(commands: Any) -> None:
 def _report(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.run_dir)
     try:
-        before = read_json(folder / "summary.json")
-        if "study" in before:
-            _report_study(folder, before)
+        study = read_json(folder / "experiments.json") or read_json(folder / "summary.json")
+        if "study" in study:
+            _report_study(folder, study)
         else:
-            _report_experiment(folder, before)
+            _report_experiment(folder, study)
     except OSError as error:
         raise UserError(
             f"RUN_DIR {folder}: {error.filename} cannot be read or written ({error.strerror})."
         ) from error
 
 
-def _report_study(folder: Path, before: dict[str, Any]) -> None:
+def _report_study(folder: Path, study: dict[str, Any]) -> None:
     from ptu_seq.report.study import write_study_report
 
-    experiments = {one["name"]: folder / one["name"] for one in before["experiments"]}
-    for experiment in experiments.values():
+    experiments = {one["name"]: folder / one["name"] for one in study["experiments"]}
+    begun = [one for one in experiments.values() if (one / "results.jsonl").is_file()]
+    if not begun:
+        raise UserError(f"RUN_DIR {folder}: no run of this study has finished yet.")
+    for experiment in begun:
         _report_experiment(experiment, read_json(experiment / "summary.json"))
-    write_study_report(folder, before["study"], experiments)
+    write_study_report(folder, study["study"], experiments)
     print(f"\nReport of all: {folder / 'report.html'}")
 
 

@@ -41,9 +41,11 @@ def write_study_report(
     )
     write_text(output_dir / "summary.md", format_study(name, found, summary["overall"]))
     ranking = (summary["overall"] or {}).get("ranking")
+    figure = output_dir / "figures" / "critical_difference.png"
+    figure.unlink(missing_ok=True)  # one of an earlier time would be shown as this one's
     if ranking and ranking["groups"] is not None:
-        (output_dir / "figures").mkdir(exist_ok=True)
-        plot_critical_difference(ranking, output_dir / "figures" / "critical_difference.png")
+        figure.parent.mkdir(exist_ok=True)
+        plot_critical_difference(ranking, figure)
     write_text(output_dir / "report.html", study_page(output_dir, summary, found, experiments))
     return summary
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,8 +130,8 @@ def test_runs_and_trials_that_are_no_longer_asked_for_are_not_counted(read, tmp_
         "seeds: 2}]"
     ).experiments
     experiment.output_dir.mkdir()
-    asked = {"target": "digits", "size": 3, "method": "ptu", "seed": 0}
-    others = [{"method": "frozen"}, {"size": 10}, {"seed": 5}]
+    asked: dict[str, Any] = {"target": "digits", "size": 3, "method": "ptu", "seed": 0}
+    others: list[dict[str, Any]] = [{"method": "frozen"}, {"size": 10}, {"seed": 5}]
     rest = {"run_id": "", "source": "mnist", "metric": "accuracy", "score": 0.5}
     for name in ("results.jsonl", "tuning.jsonl"):
         for line in (asked, *({**asked, **other} for other in others)):

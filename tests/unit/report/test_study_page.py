@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from ptu_seq import cli
+from ptu_seq.records import write_json
 from ptu_seq.report import write_report, write_summary
 from ptu_seq.report.study import write_study_report
 from tests.unit.report.test_html import Page
@@ -64,3 +65,33 @@ def test_report_makes_that_of_a_study_anew(tmp_path, write_run, capsys):
     assert cli.main(["report", str(study)]) == 0
     assert (study / "report.html").exists() and (found["first"] / "report.html").exists()
     assert json.loads((study / "summary.json").read_text())["study"] == "mine"
+
+
+def test_report_of_a_study_that_has_no_summary_yet(tmp_path, write_run, capsys):
+    found = experiments(tmp_path, write_run)
+    study = tmp_path / "study"
+    names = [{"name": found["first"].name}, {"name": "not begun"}]
+    write_json(study / "experiments.json", {"study": "mine", "experiments": names})
+    (found["first"] / "summary.json").unlink()
+    (found["first"] / "study.json").write_text('{"recipe": "sentence_classification"}')
+    assert cli.main(["report", str(study)]) == 0
+    summary = json.loads((study / "summary.json").read_text())
+    assert (summary["study"], len(summary["experiments"])) == ("mine", 1)
+
+
+def test_a_study_without_a_finished_run_has_nothing_to_report(tmp_path, capsys):
+    content = {"study": "mine", "experiments": [{"name": "first"}]}
+    write_json(tmp_path / "experiments.json", content)
+    assert cli.main(["report", str(tmp_path)]) == 2
+    assert "no run of this study has finished yet" in capsys.readouterr().err
+
+
+def test_a_figure_of_an_earlier_time_is_not_shown(tmp_path, write_run):
+    found = experiments(tmp_path, write_run)
+    write_study_report(tmp_path / "study", "mine", found)
+    assert (tmp_path / "study/figures/critical_difference.png").exists()
+    summary = write_study_report(tmp_path / "study", "mine", {"first": found["first"]})
+    assert summary is not None and summary["overall"]["ranking"]["groups"] is None
+    assert not (tmp_path / "study/figures/critical_difference.png").exists()
+    page = Page((tmp_path / "study/report.html").read_text(encoding="utf-8"))
+    assert "critical-difference" not in page.text.lower()
