@@ -8,7 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import ray
 
-from ptu_seq.attempts import RETRIES, Failure, attempt, died_too_often
+from ptu_seq.attempts import RETRIES, Failure, attempt, died_too_often, named
 from ptu_seq.errors import UserError
 from ptu_seq.runner import prepare_process
 
@@ -54,6 +54,8 @@ class RayRunner(Generic[Job, Outcome]):
         except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise UserError(
                 f"--ray_address {self.address}: no Ray cluster answers there ({error})."
+                if self.address
+                else f"--launcher ray: no Ray cluster can be started here ({error})."
             ) from error
         self._do = ray.put(self.do)
         cores, gpus = (int(ray.cluster_resources().get(kind, 0)) for kind in ("CPU", "GPU"))
@@ -91,6 +93,9 @@ class RayRunner(Generic[Job, Outcome]):
             job = running.pop(ended)
             try:
                 answer = ray.get(ended)
+            except ray.exceptions.RayTaskError as error:  # such as ptu_seq missing on a machine
+                failure = failure or named(error, job)
+                continue
             except ray.exceptions.RayError:
                 failure = failure or died_too_often(job)
                 continue

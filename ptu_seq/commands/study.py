@@ -19,8 +19,13 @@ def add(commands: Any) -> None:
     study = commands.add_parser(
         "study",
         help="run many experiments of all recipes, from one file",
-        description="Runs the experiments of a study file, each by its recipe, with equal tuning "
-        "for every method; the same command again goes on where it was stopped.",
+        description="Runs the experiments of a study file, each by its recipe; the same command "
+        "again goes on where it was stopped.",
+        epilog="A study file has `experiments`, a list of recipes with their flags, as in "
+        "`- {recipe: image_pair, source_dataset: mnist, sizes: [3, 10]}` (`ptu-seq run RECIPE "
+        "--help` explains them); and, if wanted, `name`, `output_dir`, `defaults` for all recipes "
+        "that have the flag, and `tuning: {trials: 8}` for as many trials of every method. An "
+        "example is recipes/configs/study_quick.yaml.",
     )
     study.add_argument("file", metavar="STUDY.yaml", help="the study file")
     study.add_argument(

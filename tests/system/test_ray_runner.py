@@ -29,6 +29,19 @@ def work(job: str) -> str:
     return job.upper()
 
 
+class Unloadable:
+    """Stands for work whose package a machine of the cluster lacks."""
+
+    def __call__(self, job: str) -> str:
+        return job
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"package": "missing"}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        raise ModuleNotFoundError("No module named 'missing'")
+
+
 class Chain(Iterator[str]):
     """After the first job the next one is its outcome."""
 
@@ -55,3 +68,20 @@ def test_a_cluster_does_jobs_and_survives_its_workers(tmp_path: Path):
             list(runner(["mistake"]))
         with pytest.raises(UserError, match="^die: its process died 3 times"):
             list(runner(["die"]))
+
+
+def test_work_that_cannot_be_loaded_is_not_taken_for_a_death():
+    with RayRunner(Unloadable(), 1) as runner, pytest.raises(Exception, match="'missing'"):
+        list(runner(["a"]))
+
+
+def test_a_cluster_that_cannot_be_started(monkeypatch):
+    def fail(*_args: object, **_options: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr("ray.init", fail)
+    with (
+        pytest.raises(UserError, match=r"^--launcher ray: no Ray cluster can be .*\(no memory\)"),
+        RayRunner(work, 1),
+    ):
+        pass

@@ -176,3 +176,10 @@ def test_a_launcher_that_there_is_not(tmp_path, monkeypatch, capsys, words, mess
     assert cli.main(["study", str(path), *words]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_help_shows_what_a_study_file_is(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["study", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "- {recipe: image_pair" in said and "study_quick.yaml" in said
