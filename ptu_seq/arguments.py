@@ -141,6 +141,19 @@ def find_preset(presets: Path, name: str) -> Path:
     return found[name]
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """YAML's safe loader, but that of two equal keys it does not silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{twice!r} is given twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
 def read_arguments(path: Path) -> dict[str, Any]:
     """A YAML or JSON file of arguments.
 
@@ -149,7 +162,9 @@ def read_arguments(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text("utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        content = (
+            json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_EachKeyOnce)  # noqa: S506, a safe loader
+        )
     except OSError as error:
         raise UserError(f"the arguments in {path} cannot be read: {error.strerror}.") from error
     except (ValueError, yaml.YAMLError) as error:

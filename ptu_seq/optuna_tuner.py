@@ -130,7 +130,7 @@ class OptunaTuner:
         return self.trials
 
     def begin(self, grids: Grids, trials: Trials) -> None:
-        """Makes the database hold what was tried of these methods, no more and no less."""
+        """Makes the database hold as many trials of these methods as there were."""
         try:
             stored = {name: len(study.trials) for name, study in self._stored().items()}
         except Exception as error:  # whatever the driver of a damaged file raises

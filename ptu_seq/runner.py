@@ -13,7 +13,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
@@ -146,7 +146,8 @@ class JobRunner(Generic[Job, Outcome]):
             return
         worker = _Worker(self.do, self._lifeline[0])
         self._busy[worker.connection] = worker, following
-        worker.connection.send(following.job)
+        with suppress(ConnectionError):  # its death is noticed where its answer is awaited
+            worker.connection.send(following.job)
 
 
 class _Attempt(NamedTuple, Generic[Job]):

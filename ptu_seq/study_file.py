@@ -118,6 +118,11 @@ def read_study(path: Path) -> StudyFile:
     output_dir = Path(_word(content, "output_dir", f"{path}") or Path("runs") / name)
     tuning = _mapping(content.get("tuning"), f"{path}, tuning")
     _check_keys(tuning, TUNING, f"{path}, tuning")
+    for key, value in tuning.items():
+        if isinstance(value, list):
+            raise UserError(f"{path}, tuning: {key} is one number, as it holds for all methods.")
+    if tuning and not tuning.get("trials"):
+        raise UserError(f"{path}, tuning: say how many trials, as in `trials: 8`, or leave it out.")
     listed = content.get("experiments")
     if not isinstance(listed, list) or not listed:
         raise UserError(f"{path}: experiments must be a list of recipes with their arguments.")

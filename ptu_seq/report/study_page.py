@@ -32,7 +32,7 @@ def study_page(
         folders: where these are.
     """
     said = overall_sentences(study["overall"]) if study["overall"] else []
-    first = next(iter(experiments.values()))
+    first_name, first = next(iter(experiments.items()))
     words = asdict(metric_of(first).task)
     name = "critical_difference.png"
     heading, alternative, text = (part.format_map({**words, "run": ""}) for part in FIGURES[name])
@@ -51,7 +51,7 @@ def study_page(
     ]
     return PAGE.substitute(
         title=escape(f"ptu-seq: {study['study']}"),
-        answer=escape(said[0] if said else first["headline"]),
+        answer=escape(said[0] if said else f"{first_name}: {first['headline']}"),
         body="\n".join(part for part in parts if part),
         script=SORT,
     )

@@ -70,6 +70,9 @@ def test_without_tuning_each_method_has_its_own_settings(read):
     [
         ("experimnts: []", r"mine.yaml: nothing is named 'experimnts' .did you mean 'experiments'"),
         ("name: a", "experiments must be a list of recipes"),
+        ("tuning: {trials: [3, 5]}", "mine.yaml, tuning: trials is one number"),
+        ("tuning: {seed: 3}", "mine.yaml, tuning: say how many trials"),
+        ("name: a\nname: b", "cannot be read: 'name' is given twice"),
         ("tuning: {trails: 3}", "mine.yaml, tuning: nothing is named 'trails' .*'trials'"),
         ("experiments: [{sizes: [1]}]", "experiment 1: it must say its recipe"),
         ("experiments: [{recipe: image_pear}]", "experiment 1: no recipe is named 'image_pear' .*"),

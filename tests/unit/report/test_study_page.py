@@ -95,3 +95,16 @@ def test_a_figure_of_an_earlier_time_is_not_shown(tmp_path, write_run):
     assert not (tmp_path / "study/figures/critical_difference.png").exists()
     page = Page((tmp_path / "study/report.html").read_text(encoding="utf-8"))
     assert "critical-difference" not in page.text.lower()
+
+
+def test_the_answer_of_few_cells_is_that_of_a_named_experiment(tmp_path, write_run):
+    for method in METHODS:
+        write_run(method)
+    folder = tmp_path / "study" / "first"
+    folder.mkdir(parents=True)
+    for part in ("results.jsonl", "predictions", "gates"):
+        (folder / part).symlink_to(tmp_path / part)
+    headline = write_summary(folder, "sentence_classification")["headline"]
+    write_study_report(tmp_path / "study", "mine", {"first": folder})
+    page = Page((tmp_path / "study/report.html").read_text(encoding="utf-8"))
+    assert f"first: {headline}" in page.text
