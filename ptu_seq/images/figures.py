@@ -17,7 +17,8 @@ from ptu_seq.images.networks import NetworkShape
 from ptu_seq.images.transfer_data import ImageData
 from ptu_seq.models import PTUForImageClassification
 from ptu_seq.records import read_json
-from ptu_seq.report.style import DPI, INK, MUTED
+from ptu_seq.report.fonts import write_png
+from ptu_seq.report.style import INK, MUTED
 from ptu_seq.unit import PTUGates
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def plot_examples(sets: dict[str, ImageDataset], shape: NetworkShape, path: Path
         title = dataset.name if name == "source" else name
         role = "source" if name == "source" else "target"
         _title(row[0], f"{role}: {Path(title).name}")
-    return _save(figure, path)
+    return write_png(figure, path)
 
 
 def plot_gate_maps(
@@ -110,7 +111,7 @@ def plot_gate_maps(
         _title(ax, name)
     bar = figure.colorbar(shown, ax=[ax for row in axes for ax in row], shrink=0.6)
     bar.set_label("update gate", color=MUTED, fontsize=9.5)
-    return _save(figure, path)
+    return write_png(figure, path)
 
 
 def _gate_image(gate: Tensor, index: int) -> np.ndarray:
@@ -150,8 +151,3 @@ def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
     for ax in axes.flat:
         ax.set_axis_off()
     return figure, [list(row) for row in axes]
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    figure.savefig(path, dpi=DPI, facecolor="white")
-    return path

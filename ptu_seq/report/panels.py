@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptu_seq.report.style import DPI, INK, MUTED
+from ptu_seq.report.fonts import write_png
+from ptu_seq.report.style import INK, MUTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,8 +63,7 @@ def save_figure(figure: Figure, handles: Sequence[Any], path: str | Path) -> Pat
             fontsize=9.5,
             labelcolor=INK,
         )
-    figure.savefig(path, dpi=DPI, facecolor="white")
-    return Path(path)
+    return write_png(figure, path)
 
 
 def write_numbers(figure: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:

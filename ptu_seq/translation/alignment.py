@@ -6,7 +6,6 @@ matplotlib is imported where a figure is made, and its global state (pyplot) is 
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +17,10 @@ from numpy.typing import NDArray
 
 from ptu_seq.errors import UserError
 from ptu_seq.models import PTUForConditionalGeneration
+from ptu_seq.report.fonts import write_png
+from ptu_seq.report.style import INK, MUTED
 from ptu_seq.unit import PTUGates
 
-DPI = 150
-INK, MUTED = "#222222", "#5f6368"
 CELL, MARGIN = 0.28, 1.6  # inches
 
 
@@ -137,11 +136,8 @@ def plot_alignment(alignment: Alignment, path: str | Path) -> Path:
     axes[0].tick_params(labelbottom=not gates)
     axes[-1].set_xticks(range(columns), alignment.target_tokens, rotation=90, **style)
     try:
-        with warnings.catch_warnings():  # of characters that the font lacks
-            warnings.filterwarnings("ignore", message="Glyph")
-            figure.savefig(path, dpi=DPI, format="png")
+        return write_png(figure, path)
     except OSError as error:
         raise UserError(
             f"--attention_plot {path}: the figure cannot be written: {error.strerror}."
         ) from error
-    return Path(path)
