@@ -15,7 +15,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from ptu_seq.cli import Parser
-from ptu_seq.errors import UserError, closest
+from ptu_seq.errors import UserError, closest, storage_trouble
 from ptu_seq.jobs import Size
 
 FILE_ENDINGS = (".yaml", ".yml", ".json")
@@ -240,13 +240,23 @@ def command_line() -> str:
 def run_recipe(main: Callable[[], None]) -> None:
     """Runs a recipe's main function and ends the process with its exit code.
 
-    A user's mistake prints one sentence and exits with 2; Ctrl-C says that finished runs are kept
-    and exits with 130.
+    A user's mistake prints one sentence and exits with 2, and so does a disk that is full or a
+    folder that has gone; Ctrl-C says that finished runs are kept and exits with 130.
     """
     try:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Exception as error:
+        trouble = storage_trouble(error)
+        if trouble is None:
+            raise
+        print(
+            f"error: {trouble}. What was finished is kept: once that is mended, the same command "
+            "goes on from there.",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         print(

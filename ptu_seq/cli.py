@@ -12,7 +12,7 @@ from typing import Any
 
 from ptu_seq import __version__
 from ptu_seq.commands import classify, collapse, explain, export, report, run, study, translate
-from ptu_seq.errors import UserError, closest
+from ptu_seq.errors import UserError, closest, storage_trouble
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,7 +48,11 @@ def make_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    """Runs one command and returns its exit code.
+
+    Returns:
+        0; 2 for a user's mistake, or a disk that is full or gone; 130 for Ctrl-C.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     # A recipe reads its own flags, so what follows its name is not ours to parse.
     passed_on = words[2:] if words[:1] == ["run"] else []
@@ -67,6 +71,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`| head`) has seen enough; nothing may be flushed to it at exit.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        trouble = storage_trouble(error)
+        if trouble is None:
+            raise
+        print(f"ptu-seq: {trouble}; what was finished before is kept.", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import errno
+import os
+import re
+from collections.abc import Iterable, Iterator
 
 
 class UserError(Exception):
@@ -23,3 +26,47 @@ def closest(word: str, accepted: Iterable[str]) -> str:
     """
     matches = difflib.get_close_matches(word, list(accepted), n=1, cutoff=0.5)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+#: What libraries that write by themselves (safetensors, SQLite, tokenizers) say where the system
+#: would have raised an `OSError`, by what they raise.
+_SAYINGS = {
+    errno.ENOSPC: r"No space left|StorageFull|os error 28|disk is full",
+    errno.EROFS: r"Read-only file system|ReadOnlyFilesystem|os error 30|readonly database",
+    errno.EACCES: r"Permission denied|PermissionDenied|os error 13",
+    errno.EFBIG: r"File too large|FileTooLarge|os error 27",
+    errno.ENOENT: r"No such file or directory|os error 2\b|unable to open database",
+    errno.EIO: r"disk I/O error",
+}
+_WRITERS = ("SafetensorError", "OperationalError", "StorageInternalError", "Exception")
+
+
+def storage_trouble(error: BaseException) -> str | None:
+    """What befell a disk, in words: it is full, read-only, or a folder has gone; else None.
+
+    Args:
+        error: as it was raised; it may have been caused by such trouble.
+
+    Example:
+        >>> storage_trouble(FileNotFoundError(errno.ENOENT, "No such file", "runs/a.json"))
+        'runs/a.json: No such file or directory'
+        >>> storage_trouble(ValueError("no disk's fault"))
+    """
+    for one in _chain(error):
+        if isinstance(one, OSError) and one.errno and not isinstance(one, ConnectionError):
+            where = f"{one.filename}: " if one.filename else ""
+            return f"{where}{os.strerror(one.errno)}"
+        if type(one).__name__ in _WRITERS:
+            for number, saying in _SAYINGS.items():
+                if re.search(saying, str(one), re.IGNORECASE):
+                    return os.strerror(number)
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that led to it, the first one last."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

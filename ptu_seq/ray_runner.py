@@ -51,7 +51,7 @@ class RayRunner(Generic[Job, Outcome]):
                 logging_level=logging.ERROR,
                 **({} if self.address else size),
             )
-        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        except Exception as error:  # Ray raises a dozen unrelated types, a bare Exception as well
             raise UserError(
                 f"--ray_address {self.address}: no Ray cluster answers there ({error})."
                 if self.address

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +37,18 @@ def make_writable(folder: Path) -> None:
 
 
 def append_line(path: Path, line: dict[str, Any]) -> None:
-    """Adds one JSON line, on a line of its own even where a kill left half a line before it."""
-    with path.open("ab+") as file:
+    """Adds one JSON line, on a line of its own even where a kill left half a line before it.
+
+    When this returns, the line is on the disk, whatever becomes of the machine.
+    """
+    with _named(path), path.open("ab+") as file:
         if file.tell() > 0:
             file.seek(-1, 2)
             if file.read(1) != b"\n":
                 file.write(b"\n")
         file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def mend_lines(path: Path) -> None:
@@ -69,17 +76,41 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file whole or not at all, so that a reader never meets half of it."""
-    half = path.with_name(path.name + ".part")
-    half.write_text(text, "utf-8")
-    half.replace(path)
+    with _whole(path) as half:
+        half.write_text(text, "utf-8")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Writes a safetensors file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    with _whole(path) as half:
+        save_file(dict(arrays), half)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A file to write that takes the place of `path` once all of it is on the disk."""
     half = path.with_name(path.name + ".part")
-    save_file(dict(arrays), half)
-    half.replace(path)
+    try:
+        with _named(path):
+            yield half
+        with half.open("rb+") as file:
+            os.fsync(file.fileno())
+        half.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            half.unlink()
+        raise
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Has an error of the disk say which file it was about, which that of a full disk does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -160,7 +160,16 @@ class Study:
         place = [self.source, job.cell.target, job.cell.size, job.cell.method, job.seed]
         return f"{job.cell.method}-{job.cell.size}-{job.seed}-{content_digest(place)[:8]}"
 
+    def _check_folder(self) -> None:
+        """Raises if the folder has been removed: what came next would lie in one that lacks all."""
+        if not (self.output_dir / "study.json").exists():
+            raise UserError(
+                f"{self.output_dir} was removed or emptied while its study was running; start it "
+                "again, and it begins anew there."
+            )
+
     def _write_tuning(self, job: Job, outcome: Outcome) -> None:
+        self._check_folder()
         line = {
             "source": self.source,
             **asdict(job.cell),
@@ -174,6 +183,7 @@ class Study:
         append_line(self.output_dir / "tuning.jsonl", line)
 
     def _write_result(self, job: Job, outcome: Outcome) -> None:
+        self._check_folder()
         run_id = self.run_id(job)
         predictions = {"labels": outcome.labels, "predictions": outcome.predictions}
         write_json(self.output_dir / "predictions" / f"{run_id}.json", predictions)

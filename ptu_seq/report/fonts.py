@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from ptu_seq.report.style import DPI
 
@@ -48,7 +48,7 @@ def write_png(figure: Figure, path: str | Path) -> Path:
     for ax in figure.axes:  # ticks get their labels when they are asked for
         ax.get_xticklabels()
         ax.get_yticklabels()
-    texts: list[Text] = figure.findobj(Text)  # type: ignore[assignment]
+    texts: list[Text] = figure.findobj(Text)
     families = installed([*preferred(), OWN])
     written = {c for text in texts for c in text.get_text() if c.isprintable() and c != " "}
     added, missing = fonts_for(written - covered(families))
@@ -78,12 +78,13 @@ def preferred() -> list[str]:
     from matplotlib import rcParams
     from matplotlib.font_manager import font_family_aliases
 
-    names = rcParams["font.family"]
+    settings = cast(Mapping[str, Any], rcParams)  # its stub knows literal names alone
+    names = settings["font.family"]
     return [
         name
         for family in ([names] if isinstance(names, str) else names)
         for name in (
-            installed(rcParams.get(f"font.{family}", ()))[:1]
+            installed(settings.get(f"font.{family}", ()))[:1]
             if family in font_family_aliases
             else [family]
         )

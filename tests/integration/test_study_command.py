@@ -162,3 +162,14 @@ def test_a_dry_run_of_a_finished_study_has_nothing_left(again: Path, capsys):
     lines = capsys.readouterr().out.splitlines()
     for name, line in zip(NAMES, lines[1:3], strict=True):
         assert line.split() == [f"{name}", "2", "8", "/", "8", "4", "/", "4", "none"]
+
+
+@pytest.mark.slow
+def test_on_a_ray_cluster_the_numbers_are_the_same(study: Path, tmp_path: Path):
+    pytest.importorskip("ray")
+    content = yaml.safe_load(study.read_text())
+    content["output_dir"] = str(tmp_path / "out")
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(content))
+    assert cli.main(["study", str(path), "--launcher=ray", "--workers=2"]) == 0
+    assert scores(tmp_path / "out") == scores(study.parent / "out")
