@@ -82,8 +82,8 @@ def test_no_space_left_in_the_middle_of_a_run(data, undisturbed, tmp_path: Path,
     assert run(data, out, seeds=2) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error == (
-        f"error: {half.with_suffix('')}: No space left on device. What was finished is kept: once that is mended, "
-        "the same command goes on from there."
+        f"error: {half.with_suffix('')}: No space left on device. What was finished is kept: once "
+        "that is mended, the same command goes on from there."
     )
     assert finished(out).items() >= kept.items()
     assert not half.is_symlink()  # nothing half written stays
