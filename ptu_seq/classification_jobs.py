@@ -22,6 +22,7 @@ from transformers import (
 
 from ptu_seq.activation_table import Lender, WithActivations
 from ptu_seq.batches import Examples, Row, pad
+from ptu_seq.checkpoints import CheckpointStore
 from ptu_seq.data import ClassificationDataset, encode, low_resource_subset, some_rows
 from ptu_seq.evaluation import accuracy
 from ptu_seq.gate_history import HISTORY_EXAMPLES, GateHistory
@@ -63,6 +64,7 @@ class ClassificationJobs:
         logs_dir: where trackers write, a folder a run.
         find: knows the methods by their names.
         test_examples: how many of each test set are scored, drawn at random; 0: all.
+        checkpoints: where trainings go on from after an interruption; None: they begin anew.
         source_cache: keeps what networks that never learn make of training and validation examples.
     """
 
@@ -76,6 +78,7 @@ class ClassificationJobs:
     logs_dir: Path
     find: Callable[[str], Method[Any, Any]] = get_method
     test_examples: int = 0
+    checkpoints: CheckpointStore | None = None
     source_cache: SourceCache = SourceCache(limit=2**30)
 
     @cached_property
@@ -122,6 +125,7 @@ class ClassificationJobs:
             objectives=method.objectives(
                 model, self.source, task, job.setting, partial(self._domains, job)
             ),
+            checkpoints=None if self.checkpoints is None else self.checkpoints.of_job(job),
         )
         parameters = {
             "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),

@@ -11,12 +11,14 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerFast, set_seed
 
 from ptu_seq.batches import Examples
+from ptu_seq.checkpoints import Checkpoints
 from ptu_seq.data import ClassificationDataset, encode, train_tokenizer
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
 from ptu_seq.records import content_digest, read_json, write_json
 from ptu_seq.study import Study
+from ptu_seq.trainer_setup import decisive
 from ptu_seq.training import TrainingOptions, predict, quiet_transformers, train
 from ptu_seq.transfer_data import TransferData
 
@@ -76,13 +78,15 @@ def prepare_source(data: TransferData, recipe: SourceRecipe, study: Study, logs:
     quiet_transformers()
     print(f"Source: training on {dataset.name} ({len(dataset.train)} examples).")
     model, tokenizer = new_source(dataset, recipe)
-    scores = train_source(dataset, model, tokenizer, recipe, logs)
+    checkpoints = study.checkpoints.of("source", wanted)
+    scores = train_source(dataset, model, tokenizer, recipe, logs, checkpoints)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_json(
         folder / "source.json",
         {"digest": wanted, "dataset": dataset.name, "left_out": list(data.left_out), **scores},
     )
+    study.checkpoints.remove("source")
     print(f"Source: test accuracy {100 * scores['test_score']:.1f} on {dataset.name}.")
     return folder
 
@@ -113,6 +117,7 @@ def train_source(
     tokenizer: PreTrainedTokenizerFast,
     recipe: SourceRecipe,
     logs: Path,
+    checkpoints: Checkpoints | None = None,
 ) -> dict[str, Any]:
     """Trains the source network in place.
 
@@ -135,6 +140,7 @@ def train_source(
         folder=logs / "source",
         seed=recipe.seed,
         progress=True,
+        checkpoints=checkpoints,
     )
     predictions = predict(model, tokenizer, encoded(dataset.test))
     return {
@@ -146,6 +152,5 @@ def train_source(
 
 
 def _digest(data_digest: str, recipe: SourceRecipe) -> str:
-    settings = dataclasses.asdict(recipe)
-    del settings["training"]["report_to"]  # who watches changes nothing
+    settings = {**dataclasses.asdict(recipe), "training": decisive(recipe.training)}
     return content_digest([data_digest, settings])

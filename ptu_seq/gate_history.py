@@ -37,6 +37,14 @@ class GateHistory(TrainerCallback):
         #: `{"step", "sites": [{"site", "update", "fine_tune"}]}` for every evaluation.
         self.records: list[dict[str, Any]] = []
 
+    def state_dict(self) -> dict[str, Any]:
+        """The records, for a checkpoint."""
+        return {"records": list(self.records)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up those of a checkpoint."""
+        self.records = state["records"]
+
     def on_evaluate(
         self,
         args: TrainingArguments,

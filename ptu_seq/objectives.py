@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import TrainerCallback
@@ -33,6 +34,7 @@ class Objectives(TrainerCallback):
         self._weights: list[nn.Parameter] = [
             weight for group in self.parameter_groups for weight in group["params"]
         ]
+        self._batches = 0  # that they were asked about
 
     def loss(
         self, inputs: Mapping[str, Tensor], logits: Tensor, state: TrainerState
@@ -45,7 +47,21 @@ class Objectives(TrainerCallback):
             state: tells how much of the training is over.
         """
         progress = state.global_step / state.max_steps
+        self._batches += 1
         return sum(objective(inputs, logits, progress) for objective in self.objectives)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Their weights, and how many batches they have seen, for a checkpoint."""
+        return {"batches": self._batches, "weights": [w.detach().clone() for w in self._weights]}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a checkpoint; the weights move to where its tensors are."""
+        for weight, value in zip(self._weights, state["weights"], strict=True):
+            weight.data = value
+        for objective in self.objectives:
+            objective.skip(state["batches"] - self._batches)
+        self._batches = state["batches"]
 
     def close(self) -> None:
         """Leaves the model as it is without them."""

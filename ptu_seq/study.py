@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ptu_seq.agenda import Agenda
+from ptu_seq.checkpoints import CheckpointStore
 from ptu_seq.errors import UserError
 from ptu_seq.jobs import Cell, Grids, Job, Outcome, Runner, Size, flat
 from ptu_seq.records import (
@@ -75,6 +76,16 @@ class Study:
         """Whether anything has been tried or finished."""
         return bool(self.trials() or read_results(self.output_dir))
 
+    @property
+    def checkpoints(self) -> CheckpointStore:
+        """Where trainings keep what they need to go on after an interruption."""
+        return CheckpointStore(
+            self.output_dir / "checkpoints",
+            self.source,
+            self.config_hash,
+            self._note.get("data", {}),
+        )
+
     def check_data(self, digests: Mapping[str, str]) -> None:
         """Notes what the data sets hold, so that results on other data are never mixed in.
 
@@ -125,7 +136,9 @@ class Study:
                 self._write_tuning(job, outcome)
             else:
                 self._write_result(job, outcome)
+            self.checkpoints.remove(job.file_name)
             agenda.tell(job, outcome)
+        self.checkpoints.clear()  # of what is no longer asked for
 
     def missing_trials(
         self, cells: Iterable[Cell], grids: Grids, seeds: Sequence[int], tuner: Tuner

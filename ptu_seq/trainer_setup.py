@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from transformers import (
+    EarlyStoppingCallback,
     PrinterCallback,
     ProgressCallback,
-    Trainer,
     TrainerControl,
     TrainerState,
     TrainingArguments,
@@ -24,8 +23,10 @@ from transformers.integrations import (
 )
 from transformers.utils import logging
 
+from ptu_seq.checkpoints import Checkpoint
 from ptu_seq.errors import UserError
 from ptu_seq.memory import keep_freed_memory
+from ptu_seq.resumable_trainer import ResumableTrainer
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,20 @@ class CommonOptions(Protocol):
     def gradient_accumulation_steps(self) -> int: ...  # noqa: D102
     @property
     def report_to(self) -> str: ...  # noqa: D102
+    @property
+    def checkpoint_seconds(self) -> float: ...  # noqa: D102
+
+
+def decisive(options: Any) -> dict[str, Any]:
+    """The options of a training that decide its numbers.
+
+    Neither who watches it does, nor when it writes checkpoints.
+
+    Args:
+        options: a dataclass of :class:`CommonOptions`.
+    """
+    others = ("report_to", "checkpoint_seconds")
+    return {name: value for name, value in asdict(options).items() if name not in others}
 
 
 def common_arguments(
@@ -113,15 +128,31 @@ def make_optimizer(
     return torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
 
 
-def run(trainer: Trainer, tracker: str) -> float:
-    """Trains, closes the tracker, and returns the seconds that training took."""
+def run(trainer: ResumableTrainer, tracker: str, checkpoint: Checkpoint | None = None) -> float:
+    """Trains, closes the tracker, and returns the seconds that training took.
+
+    Args:
+        trainer: does it.
+        tracker: the value of `report_to`.
+        checkpoint: what to go on from.
+    """
     trainer.remove_callback(PrinterCallback)
     keep_freed_memory()
-    started = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - started
+    seconds = trainer.train_from(checkpoint)
     _end_tracking(tracker)
     return seconds
+
+
+class EarlyStopping(EarlyStoppingCallback):
+    """Transformers' own, which checkpoints remember."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """How long no score has been better."""
+        return {"counter": self.early_stopping_patience_counter}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on counting from there."""
+        self.early_stopping_patience_counter = state["counter"]
 
 
 def quiet_transformers() -> None:

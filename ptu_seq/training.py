@@ -2,118 +2,44 @@
 
 from __future__ import annotations
 
-import math
-import shutil
 from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import (
-    EarlyStoppingCallback,
     EvalPrediction,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    Trainer,
     TrainingArguments,
 )
 from transformers.trainer_callback import TrainerCallback
 
 from ptu_seq.batches import Examples, Row, pad
-from ptu_seq.errors import UserError
+from ptu_seq.best_weights import BestWeights, write_weights
+from ptu_seq.checkpoints import Checkpoints
 from ptu_seq.evaluation import accuracy
 from ptu_seq.methods.objective import Objective
 from ptu_seq.objectives import Objectives
-from ptu_seq.ranges import Checked, Range
+from ptu_seq.resumable_trainer import ResumableTrainer, identified
 from ptu_seq.trainer_setup import (
+    EarlyStopping,
     Progress,
     Trained,
-    check_tracker,
     common_arguments,
+    decisive,
     make_optimizer,
     one_device,
     quiet_transformers,
     run,
 )
+from ptu_seq.training_options import TrainingOptions
 
 EVALUATION_BATCH = 128
-
-
-@dataclass(frozen=True)
-class TrainingOptions(Checked):
-    """How a network is trained; the same for every method.
-
-    Args:
-        batch_size: examples in an optimisation step.
-        epochs: passes over the training data, within the limits below.
-        min_steps: optimisation steps at least, however few the examples.
-        max_steps: optimisation steps at most, however many the examples.
-        evaluations: how often in training the validation score is taken.
-        patience: evaluations without a better score after which training stops.
-        warmup_ratio: share of the steps in which the learning rate rises; then it falls linearly.
-        max_grad_norm: gradients are clipped to this norm; 0 leaves them.
-        weight_decay: of AdamW.
-        gradient_accumulation_steps: parts into which a batch is cut, to save memory.
-        report_to: a tracker that transformers knows ("tensorboard", "wandb", ...), "all" that are
-            installed, or "none".
-
-    Raises:
-        UserError: if a value is out of its range, or the tracker is not installed.
-    """
-
-    _argument_group_name: ClassVar[str] = "training"
-
-    batch_size: Annotated[int, Range(1)] = field(
-        default=32, metadata={"help": "examples in an optimisation step"}
-    )
-    epochs: Annotated[float, Range(0)] = field(
-        default=12.0, metadata={"help": "passes over a target's examples"}
-    )
-    min_steps: Annotated[int, Range(1)] = field(
-        default=400, metadata={"help": "optimisation steps at least, unless --max_steps is less"}
-    )
-    max_steps: Annotated[int, Range(1)] = field(
-        default=1600, metadata={"help": "optimisation steps at most"}
-    )
-    evaluations: Annotated[int, Range(1)] = field(
-        default=10, metadata={"help": "validation scores taken in training"}
-    )
-    patience: Annotated[int, Range(1)] = field(
-        default=4, metadata={"help": "evaluations without a better score that end training"}
-    )
-    warmup_ratio: Annotated[float, Range(0, 1)] = field(
-        default=0.1, metadata={"help": "share of steps of rising learning rate, before it falls"}
-    )
-    max_grad_norm: Annotated[float, Range(0)] = field(
-        default=1.0, metadata={"help": "norm that gradients are clipped to; 0: not clipped"}
-    )
-    weight_decay: Annotated[float, Range(0, 1)] = field(
-        default=0.0, metadata={"help": "weight decay of AdamW"}
-    )
-    gradient_accumulation_steps: Annotated[int, Range(1)] = field(
-        default=1, metadata={"help": "parts into which a batch is cut, to save memory"}
-    )
-    report_to: str = field(
-        default="none", metadata={"help": "tracker: tensorboard, wandb, ..., all, or none"}
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.batch_size % self.gradient_accumulation_steps:
-            raise UserError(
-                f"--gradient_accumulation_steps is {self.gradient_accumulation_steps}, which does "
-                f"not divide --batch_size {self.batch_size} into equal parts."
-            )
-        check_tracker(self.report_to)
-
-    def steps(self, examples: int) -> int:
-        """The step budget for so many training examples."""
-        wanted = math.ceil(self.epochs * examples / self.batch_size)
-        return min(max(wanted, self.min_steps), self.max_steps)
 
 
 def train(
@@ -129,6 +55,7 @@ def train(
     progress: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
     objectives: Sequence[Objective] = (),
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Trains a classifier of texts and leaves the weights of its best validation score in it.
 
@@ -139,12 +66,12 @@ def train(
         training: examples to learn from.
         validation: examples that decide when to stop and which weights to keep.
         options: batch size, step budget and so on.
-        folder: holds the checkpoint while training lasts, and what trackers write for good; its
-            name is the run's for them.
+        folder: what trackers write; its name is the run's for them.
         seed: orders the batches and draws the dropout; the weights' seed is the caller's affair.
         progress: whether to show a progress bar.
         callbacks: what else takes part in training, such as a method's.
         objectives: losses beside the model's own.
+        checkpoints: where to write them, and to go on from if an earlier process was interrupted.
     """
     return fit(
         model,
@@ -159,6 +86,7 @@ def train(
         progress=progress,
         callbacks=callbacks,
         objectives=objectives,
+        checkpoints=checkpoints,
     )
 
 
@@ -176,6 +104,7 @@ def fit(
     progress: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
     objectives: Sequence[Objective] = (),
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Trains any classifier, whatever its examples are: see :func:`train`.
 
@@ -187,30 +116,29 @@ def fit(
         options: batch size, step budget and so on.
         collate: makes a batch of examples.
         sampling: how transformers' Trainer draws them.
-        folder: holds the checkpoint while training lasts.
+        folder: what trackers write.
         seed: orders the batches and draws the dropout.
         progress: whether to show a progress bar.
         callbacks: what else takes part in training, such as a method's.
         objectives: losses beside the model's own.
+        checkpoints: where to write them, and to go on from if an earlier process was interrupted.
     """
     quiet_transformers()
-    for left in folder.glob("checkpoint-*"):  # by the same training, when it was killed
-        shutil.rmtree(left)
     steps = options.steps(len(cast(Sized, training)))
     arguments = TrainingArguments(
         per_device_train_batch_size=options.batch_size // options.gradient_accumulation_steps,
         per_device_eval_batch_size=EVALUATION_BATCH,
         lr_scheduler_type="linear",
         train_sampling_strategy=sampling,
-        save_strategy="best",
-        save_total_limit=1,
-        save_only_model=True,
-        load_best_model_at_end=True,
+        save_strategy="no",  # the best weights stay in memory
         **common_arguments(options, steps=steps, folder=folder, seed=seed),
     )
     one_device(arguments)
+    best = BestWeights(1)
     added = Objectives(objectives)
     groups = [*parameter_groups, *added.parameter_groups]
+    if options.checkpoint_seconds == 0:
+        checkpoints = None
     trainer = _TrainerWithObjectives(
         objectives=added,
         model=model,
@@ -220,24 +148,30 @@ def fit(
         data_collator=collate,
         compute_metrics=_score,
         optimizers=(make_optimizer(groups, options.weight_decay), None),
+        checkpoints=identified(checkpoints, model, groups, [decisive(options), seed]),
+        checkpoint_seconds=options.checkpoint_seconds,
         callbacks=[
-            EarlyStoppingCallback(options.patience),
+            best,
+            EarlyStopping(options.patience),
             added,
             *callbacks,
             *([Progress(scale=100)] if progress else []),
         ],
     )
     try:
-        seconds = run(trainer, options.report_to)
+        checkpoint = trainer.last_checkpoint()
+        if checkpoint is not None and checkpoint.is_finished:
+            return Trained(**trainer.read_end(checkpoint))
+        seconds = run(trainer, options.report_to, checkpoint)
     finally:
         added.close()
-    best = trainer.state.best_metric
-    assert best is not None and trainer.state.best_model_checkpoint is not None
-    shutil.rmtree(trainer.state.best_model_checkpoint)
-    return Trained(best, trainer.state.global_step, seconds)
+    write_weights(model, best.best.weights)
+    trained = Trained(best.best.score, trainer.state.global_step, seconds)
+    trainer.write_end(asdict(trained))
+    return trained
 
 
-class _TrainerWithObjectives(Trainer):
+class _TrainerWithObjectives(ResumableTrainer):
     """Adds, in training, further losses to the model's own; evaluates in order of length."""
 
     def __init__(self, objectives: Objectives, **arguments: Any) -> None:

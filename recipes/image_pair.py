@@ -36,6 +36,7 @@ from ptu_seq.report import (
 )
 from ptu_seq.runner import default_workers
 from ptu_seq.study import Study
+from ptu_seq.trainer_setup import decisive
 from ptu_seq.training import TrainingOptions
 from ptu_seq.transfer_data import short_name
 from ptu_seq.tuning import TuningArguments
@@ -202,7 +203,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
         # Every method's, so that results do not mix after one's grid has changed in the code.
         "grids": {name: list(method.grid) for name, method in IMAGE_METHODS.items()},
         "source_training": asdict(source_arguments),
-        "training": {k: v for k, v in asdict(training).items() if k != "report_to"},
+        "training": decisive(training),
         **tuning.configuration(),
     }
     study = Study(output_dir, RECIPE, short_name(wanted.source_dataset), configuration)
@@ -231,6 +232,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
             source_recipe.network,
             models_dir=Path(unfinished) / "models",
             logs_dir=logs_dir,
+            checkpoints=study.checkpoints,
         )
         best = BestModels(output_dir / "model", list(data.targets), study.config_hash)
         workers = wanted.workers or default_workers()

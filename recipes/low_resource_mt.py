@@ -39,6 +39,7 @@ from ptu_seq.report import (
 )
 from ptu_seq.runner import default_workers
 from ptu_seq.study import Study
+from ptu_seq.trainer_setup import decisive
 from ptu_seq.translation.corpora import Corpora, load_corpora
 from ptu_seq.translation.figures import write_translation_figures
 from ptu_seq.translation.jobs import TranslationJobs
@@ -332,7 +333,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
         "grids": {name: list(method.grid) for name, method in TRANSLATION_METHODS.items()},
         "tuning_settings": wanted.tuning_settings,
         "parent": {**asdict(parent_arguments), "parent_weights": parent and weights_digest(parent)},
-        "training": {k: v for k, v in asdict(training).items() if k != "report_to"},
+        "training": decisive(training),
         **tuning.configuration(),
     }
     study = Study(output_dir, RECIPE, corpora.parent_name, configuration)
@@ -353,6 +354,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
             beam_size=sentences.beam_size,
             models_dir=Path(unfinished) / "models",
             logs_dir=logs_dir,
+            checkpoints=study.checkpoints,
         )
         best = BestModels(output_dir / "model", list(corpora.children), study.config_hash)
         workers = wanted.workers or default_workers()

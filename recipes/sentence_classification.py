@@ -38,6 +38,7 @@ from ptu_seq.report import (
 from ptu_seq.runner import default_workers
 from ptu_seq.source_cache import SourceCacheArguments
 from ptu_seq.study import Study
+from ptu_seq.trainer_setup import decisive
 from ptu_seq.training import TrainingOptions
 from ptu_seq.transfer_data import load_transfer_data, short_name
 from ptu_seq.tuning import TuningArguments
@@ -261,7 +262,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
                 "source_training": asdict(source_arguments),
             }
         ),
-        "training": {k: v for k, v in asdict(training).items() if k != "report_to"},
+        "training": decisive(training),
         # Nor does it matter where activations are kept: only rounding them changes numbers.
         **(
             {"source_cache_dtype": dtype} if (dtype := kept.source_cache_dtype) != "float32" else {}
@@ -306,6 +307,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
             network.max_length,
             models_dir=Path(unfinished) / "models",
             logs_dir=logs_dir,
+            checkpoints=study.checkpoints,
             find=get_encoder_method if wanted.source_model else get_method,
             test_examples=wanted.test_examples,
             source_cache=kept.cache(),

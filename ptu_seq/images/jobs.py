@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from transformers import AutoModelForImageClassification, PreTrainedModel, set_seed
 
+from ptu_seq.checkpoints import CheckpointStore
 from ptu_seq.data.image_subsets import image_subset
 from ptu_seq.data.images import ImageDataset, ImageSplit
 from ptu_seq.evaluation import accuracy
@@ -46,6 +47,7 @@ class ImageJobs:
         network: the networks' shape.
         models_dir: where trained PTU models are saved, a folder a run.
         logs_dir: where trackers write, a folder a run.
+        checkpoints: where trainings go on from after an interruption; None: they begin anew.
     """
 
     source_dir: Path
@@ -56,6 +58,7 @@ class ImageJobs:
     network: NetworkShape
     models_dir: Path
     logs_dir: Path
+    checkpoints: CheckpointStore | None = None
 
     @cached_property
     def source(self) -> PreTrainedModel:
@@ -91,6 +94,7 @@ class ImageJobs:
             objectives=method.objectives(
                 model, self.source, task, job.setting, partial(self._domains, job)
             ),
+            checkpoints=None if self.checkpoints is None else self.checkpoints.of_job(job),
         )
         parameters = {
             "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),

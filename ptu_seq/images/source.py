@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, set_seed
 
+from ptu_seq.checkpoints import Checkpoints
 from ptu_seq.data.images import ImageDataset
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
@@ -17,7 +18,7 @@ from ptu_seq.images.networks import NetworkShape, new_network
 from ptu_seq.images.transfer_data import ImageData
 from ptu_seq.records import content_digest, read_json, write_json
 from ptu_seq.study import Study
-from ptu_seq.trainer_setup import quiet_transformers
+from ptu_seq.trainer_setup import decisive, quiet_transformers
 from ptu_seq.training import TrainingOptions, fit
 
 #: Validation images that decide when the source's training ends, at most.
@@ -76,18 +77,24 @@ def prepare_image_source(
     print(f"Source: training on {dataset.name} ({len(dataset.train)} images).")
     set_seed(recipe.seed)
     model = new_network(recipe.network, dict(enumerate(dataset.label_names)))
-    scores = train_image_source(dataset, model, recipe, logs)
+    checkpoints = study.checkpoints.of("source", wanted)
+    scores = train_image_source(dataset, model, recipe, logs, checkpoints)
     model.save_pretrained(folder)
     write_json(
         folder / "source.json",
         {"digest": wanted, "dataset": dataset.name, "left_out": list(data.left_out), **scores},
     )
+    study.checkpoints.remove("source")
     print(f"Source: test accuracy {100 * scores['test_score']:.1f} on {dataset.name}.")
     return folder
 
 
 def train_image_source(
-    dataset: ImageDataset, model: PreTrainedModel, recipe: ImageSourceRecipe, logs: Path
+    dataset: ImageDataset,
+    model: PreTrainedModel,
+    recipe: ImageSourceRecipe,
+    logs: Path,
+    checkpoints: Checkpoints | None = None,
 ) -> dict[str, Any]:
     """Trains the source network in place.
 
@@ -108,6 +115,7 @@ def train_image_source(
         folder=logs / "source",
         seed=recipe.seed,
         progress=True,
+        checkpoints=checkpoints,
     )
     predictions = predict(model, ImageExamples(dataset.test, size, channels))
     return {
@@ -119,6 +127,5 @@ def train_image_source(
 
 
 def _digest(data_digest: str, recipe: ImageSourceRecipe) -> str:
-    settings = dataclasses.asdict(recipe)
-    del settings["training"]["report_to"]  # who watches changes nothing
+    settings = {**dataclasses.asdict(recipe), "training": decisive(recipe.training)}
     return content_digest([data_digest, settings])

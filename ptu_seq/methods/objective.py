@@ -30,6 +30,9 @@ class Objective(ABC):
         """Weights of its own that the optimiser trains, each group with its "lr"."""
         return []
 
+    def skip(self, batches: int) -> None:  # noqa: B027 - most draw nothing
+        """Passes over the examples of its own that so many batches of the target's have had."""
+
     def close(self) -> None:  # noqa: B027 - most have nothing to close
         """Leaves the model, after training, as it is without this."""
 

@@ -59,6 +59,10 @@ class DomainReader(ABC):
     def read(self, device: torch.device) -> BothRead:
         """Reads the next batches on a device; they never end."""
 
+    @abstractmethod
+    def skip(self, batches: int) -> None:
+        """Passes over the next so many of each task without reading them."""
+
     def close(self) -> None:  # noqa: B027 - not all have something to close
         """Leaves the network, after training, as it is without this."""
 
@@ -97,6 +101,11 @@ class ClassifierReader(DomainReader):
         answers = self.model(**ours).logits
         target = Activations(self.last.take(), answers.float() if labelled else None)
         return BothRead(source, target, outputs.loss if labelled else None)
+
+    def skip(self, batches: int) -> None:
+        """Passes over batches: see :class:`DomainReader`."""
+        for _ in range(batches):
+            next(self._batches)
 
     def close(self) -> None:
         """Takes the hook off the model."""

@@ -14,6 +14,7 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, set_seed
 
+from ptu_seq.checkpoints import CheckpointStore
 from ptu_seq.data import (
     TokenizerPair,
     TranslationDataset,
@@ -69,6 +70,7 @@ class TranslationJobs:
         beam_size: of beam search on the test set.
         models_dir: where trained PTU models are saved, a folder a run.
         logs_dir: where trackers write, a folder a run.
+        checkpoints: where trainings go on from after an interruption; None: they begin anew.
     """
 
     parent_dir: Path
@@ -83,6 +85,7 @@ class TranslationJobs:
     beam_size: int
     models_dir: Path
     logs_dir: Path
+    checkpoints: CheckpointStore | None = None
 
     @cached_property
     def parent(self) -> RNNForConditionalGeneration:
@@ -132,6 +135,7 @@ class TranslationJobs:
             objectives=method.objectives(
                 model, self.parent, task, job.setting, partial(self._read_domains, job, vocabulary)
             ),
+            checkpoints=None if self.checkpoints is None else self.checkpoints.of_job(job),
         )
         parameters = {
             "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),

@@ -41,6 +41,8 @@ class TranslationTrainingOptions(Checked):
             the mean over the tokens of all parts.
         report_to: a tracker that transformers knows ("tensorboard", "wandb", ...), "all" that are
             installed, or "none".
+        checkpoint_seconds: seconds between the checkpoints from which an interrupted training goes
+            on; 0: it begins anew.
 
     Raises:
         UserError: if a value is out of its range, or the tracker is not installed.
@@ -92,6 +94,13 @@ class TranslationTrainingOptions(Checked):
     )
     report_to: str = field(
         default="none", metadata={"help": "tracker: tensorboard, wandb, ..., all, or none"}
+    )
+    checkpoint_seconds: Annotated[float, Range(0)] = field(
+        default=60.0,
+        metadata={
+            "help": "seconds between checkpoints, from which an interrupted training goes on; "
+            "0: none"
+        },
     )
 
     def __post_init__(self) -> None:

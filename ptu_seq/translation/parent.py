@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import set_seed
 
+from ptu_seq.checkpoints import Checkpoints
 from ptu_seq.data import (
     TokenizerPair,
     TranslationDataset,
@@ -22,6 +23,7 @@ from ptu_seq.models import RNNForConditionalGeneration, Seq2SeqConfig
 from ptu_seq.models.copy_parent import SHARED
 from ptu_seq.records import content_digest, read_json, write_json
 from ptu_seq.study import Study
+from ptu_seq.trainer_setup import decisive
 from ptu_seq.translation.corpora import Corpora
 from ptu_seq.translation.evaluation import MetricName, corpus_score, signature_of
 from ptu_seq.translation.inference import Translator, translate
@@ -89,7 +91,8 @@ def prepare_parent(corpora: Corpora, recipe: ParentRecipe, study: Study, logs: P
         dataset, list(corpora.children.values()), recipe.vocabulary, recipe.max_length
     )
     model = new_parent(tokenizers, recipe)
-    scores = train_parent(dataset, model, tokenizers, recipe, logs)
+    checkpoints = study.checkpoints.of("parent", wanted)
+    scores = train_parent(dataset, model, tokenizers, recipe, logs, checkpoints)
     model.save_pretrained(folder)
     tokenizers.save(folder)
     languages = [dataset.source_lang, dataset.target_lang]
@@ -105,6 +108,7 @@ def prepare_parent(corpora: Corpora, recipe: ParentRecipe, study: Study, logs: P
             **scores,
         },
     )
+    study.checkpoints.remove("parent")
     print(f"Parent: test BLEU {scores['test_scores']['bleu']:.1f} on {corpora.parent_name}.")
     return folder
 
@@ -197,6 +201,7 @@ def train_parent(
     tokenizers: TokenizerPair,
     recipe: ParentRecipe,
     logs: Path,
+    checkpoints: Checkpoints | None = None,
 ) -> dict[str, Any]:
     """Trains the parent in place.
 
@@ -229,6 +234,7 @@ def train_parent(
         folder=logs / "parent",
         seed=recipe.seed,
         progress=True,
+        checkpoints=checkpoints,
         references=dataset.validation["target"][:],
     )
     translated = translate(model, tokenizers, dataset.test["source"][:], beam_size=1)
@@ -269,6 +275,5 @@ def _vocabulary_of(corpora: Corpora, recipe: ParentRecipe) -> list[str]:
 
 
 def _digest(data_digest: str, recipe: ParentRecipe) -> str:
-    settings = dataclasses.asdict(recipe)
-    del settings["training"]["report_to"]  # who watches changes nothing
+    settings = {**dataclasses.asdict(recipe), "training": decisive(recipe.training)}
     return content_digest([data_digest, settings])

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import (
-    EarlyStoppingCallback,
     EvalPrediction,
     PreTrainedModel,
     Seq2SeqTrainer,
@@ -26,20 +25,24 @@ from transformers import (
 )
 from transformers.trainer_callback import TrainerCallback
 
+from ptu_seq.best_weights import BestWeights, write_weights
+from ptu_seq.checkpoints import Checkpoints
 from ptu_seq.data.vocabulary import TokenizerPair
 from ptu_seq.methods.objective import Objective
 from ptu_seq.objectives import Objectives
+from ptu_seq.resumable_trainer import ResumableTrainer, identified
 from ptu_seq.trainer_setup import (
+    EarlyStopping,
     Progress,
     Trained,
     common_arguments,
+    decisive,
     make_optimizer,
     one_device,
     quiet_transformers,
     run,
 )
 from ptu_seq.translation.batches import IGNORED, EndlessBatches, Example, collate, validation_rows
-from ptu_seq.translation.checkpoint_average import BestWeights, write_weights
 from ptu_seq.translation.evaluation import corpus_score
 from ptu_seq.translation.options import TranslationTrainingOptions, ValidationMetric
 
@@ -63,6 +66,7 @@ def train_translator(
     references: Sequence[str] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     objectives: Sequence[Objective] = (),
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Trains an encoder-decoder and leaves the weights of its best validation score in it.
 
@@ -82,6 +86,7 @@ def train_translator(
             flatters a vocabulary that cannot spell it.
         callbacks: what else takes part in training, such as a method's.
         objectives: losses beside the model's own.
+        checkpoints: where to write them, and to go on from if an earlier process was interrupted.
     """
     quiet_transformers()
     steps = step_budget(training, options, seed)
@@ -100,6 +105,9 @@ def train_translator(
     rows = validation_rows(validation, options.validation_sentences)
     added = Objectives(objectives)
     groups = [*parameter_groups, *added.parameter_groups]
+    rates = [group["lr"] for group in groups]
+    if options.checkpoint_seconds == 0:
+        checkpoints = None
     trainer = TranslationTrainer(
         model=model,
         args=arguments,
@@ -112,18 +120,23 @@ def train_translator(
             tokenizers, options.metric, [references[i] for i in rows] if references else None
         ),
         optimizers=(make_optimizer(groups, options.weight_decay), None),
+        checkpoints=identified(checkpoints, model, groups, [decisive(options), seed]),
+        checkpoint_seconds=options.checkpoint_seconds,
         callbacks=[
             best,
-            EarlyStoppingCallback(options.patience),
+            EarlyStopping(options.patience),
             added,
             *callbacks,
-            *([WarmUp(common["warmup_steps"])] if options.schedule == "plateau" else []),
+            *([WarmUp(common["warmup_steps"], rates)] if options.schedule == "plateau" else []),
             *([Progress()] if progress else []),
         ],
     )
     generation_config = copy.deepcopy(model.generation_config)
     try:
-        seconds = run(trainer, options.report_to)
+        checkpoint = trainer.last_checkpoint()
+        if checkpoint is not None and checkpoint.is_finished:
+            return Trained(**trainer.read_end(checkpoint))
+        seconds = run(trainer, options.report_to, checkpoint)
     finally:
         added.close()
     started = time.perf_counter()
@@ -133,7 +146,9 @@ def train_translator(
     # precision wraps `forward`, through which even a copy of the model would run this one.
     model.generation_config = generation_config
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    return Trained(score, trainer.state.global_step, seconds)
+    trained = Trained(score, trainer.state.global_step, seconds)
+    trainer.write_end(asdict(trained))
+    return trained
 
 
 def step_budget(training: Sequence[Example], options: TranslationTrainingOptions, seed: int) -> int:
@@ -161,7 +176,7 @@ def _keep_best(trainer: TranslationTrainer, model: PreTrainedModel, best: BestWe
     return best.best.score
 
 
-class TranslationTrainer(Seq2SeqTrainer):
+class TranslationTrainer(ResumableTrainer, Seq2SeqTrainer):
     """Seq2SeqTrainer with batches, a loss and a length limit by token count, and further losses.
 
     Args:
@@ -229,23 +244,13 @@ class WarmUp(TrainerCallback):
     """Lets the learning rates rise before a schedule that knows no warm-up.
 
     Args:
-        steps: after which the rates are those of the parameter groups.
+        steps: after which the rates are at their peaks.
+        peaks: one for each parameter group.
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, peaks: Sequence[float]) -> None:
         self.steps = steps
-
-    def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        optimizer: torch.optim.Optimizer | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Notes the groups' own learning rates."""
-        assert optimizer is not None
-        self.peaks = [group["lr"] for group in optimizer.param_groups]
+        self.peaks = peaks
 
     def on_step_begin(
         self,
@@ -255,7 +260,7 @@ class WarmUp(TrainerCallback):
         optimizer: torch.optim.Optimizer | None = None,
         **kwargs: Any,
     ) -> None:
-        """Sets the rates of the step to come; the last time to the groups' own."""
+        """Sets the rates of the step to come; the last time to the peaks."""
         assert optimizer is not None
         if state.global_step <= self.steps:
             share = state.global_step / self.steps if self.steps else 1

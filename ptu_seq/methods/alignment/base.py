@@ -55,6 +55,10 @@ class Alignment(Objective):
         loss = self.strength * self.distance(both.source, both.target, progress)
         return loss if both.loss is None else loss + both.loss
 
+    def skip(self, batches: int) -> None:
+        """Passes over what so many batches have been compared with."""
+        self.reader.skip(batches)
+
     def close(self) -> None:
         """Leaves the model as it is without the companion."""
         self.reader.close()

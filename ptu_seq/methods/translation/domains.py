@@ -107,6 +107,11 @@ class SentenceReader(DomainReader):
         loss = self.model(**theirs).loss if "labels" in theirs else None
         return BothRead(_activations(parent), _activations(child), loss)
 
+    def skip(self, batches: int) -> None:
+        """Passes over batches: see :class:`DomainReader`."""
+        for _ in range(batches):
+            next(self._batches)
+
 
 def _activations(state: DecodingState) -> Activations:
     tokens = state.memory.mask.unsqueeze(-1)

@@ -60,6 +60,14 @@ class BestWeights(TrainerCallback):
             for name, value in self.best.weights.items()
         }
 
+    def state_dict(self) -> dict[str, Any]:
+        """The snapshots, for a checkpoint."""
+        return {"snapshots": [vars(snapshot) for snapshot in self.snapshots]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up those of a checkpoint."""
+        self.snapshots = [Snapshot(**snapshot) for snapshot in state["snapshots"]]
+
     def on_evaluate(
         self,
         args: TrainingArguments,
