@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError
 
+from ptu_seq import formats
 from ptu_seq.errors import UserError
+from ptu_seq.records import read_json
 
 Tokenizer = TypeVar("Tokenizer")
 
@@ -63,7 +65,7 @@ def load_model(
 
 
 def check_folder(name: str, flag: str) -> None:
-    """Checks that a name is a folder with a model in it, or may be one on the hub.
+    """Checks that a name is a folder with a model that we can read, or may be one on the hub.
 
     Raises:
         UserError: if it is not.
@@ -75,6 +77,9 @@ def check_folder(name: str, flag: str) -> None:
                 f"{flag} {name}: the folder holds no config.json; accepted is a folder written "
                 "by save_pretrained, such as the model/ of a recipe's output."
             )
+        refusal = formats.MODEL.refusal(read_json(path / "config.json"))
+        if refusal is not None:
+            raise UserError(f"{flag} {name}: it {refusal}.")
     elif path.exists():
         raise UserError(f"{flag} {name}: a file; accepted is the folder that holds the model.")
     elif not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 
+from ptu_seq import formats
 from ptu_seq.errors import UserError
 from ptu_seq.experiment import Experiment, Launcher
 from ptu_seq.jobs import Job, Outcome
@@ -30,12 +31,17 @@ def run_study(study: StudyFile, launcher: Launcher, workers: int = 0) -> Summary
         The content of `summary.json`; None if no run has finished.
 
     Raises:
-        UserError: after all others have run, if experiments failed; they are named.
+        UserError: after all others have run, if experiments failed; they are named. Before any
+            has, if the folder is of a newer version's format.
     """
+    formats.check_results(study.output_dir)
     make_writable(study.output_dir)
     # For `ptu-seq report` of a study that goes on or was killed, before there is a summary.
     named = [{"name": planned.name} for planned in study.experiments]
-    write_json(study.output_dir / "experiments.json", {"study": study.name, "experiments": named})
+    write_json(
+        study.output_dir / "experiments.json",
+        {"study": study.name, "experiments": named, formats.KEY: formats.RESULTS.stamp()},
+    )
     progress = Progress([planned_row(one) for one in study.experiments], sys.stderr)
     failures: list[str] = []
     try:

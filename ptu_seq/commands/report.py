@@ -24,8 +24,11 @@ def add(commands: Any) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
+    from ptu_seq import formats
+
     folder = Path(arguments.run_dir)
     try:
+        formats.check_results(folder)
         study = read_json(folder / "experiments.json") or read_json(folder / "summary.json")
         if "study" in study:
             _report_study(folder, study)

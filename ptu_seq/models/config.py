@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from transformers import PreTrainedConfig
-
+from ptu_seq.models.versioned_config import VersionedConfig
 from ptu_seq.nn.gated import Level
 from ptu_seq.nn.options import UnitOptions
 from ptu_seq.unit import Candidate, CandidateInit
@@ -17,7 +16,7 @@ BySite = float | dict[str, float]
 """A number for all sites, or one for each by its name."""
 
 
-class LabelledConfig(PreTrainedConfig):
+class LabelledConfig(VersionedConfig):
     """A configuration whose labels number the logits from 0; fills in `label2id`."""
 
     def __post_init__(self, **kwargs: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 from transformers import PreTrainedConfig
 
 from ptu_seq.models.config import BySite, RNNType, check_by_site, check_choice, options_at
+from ptu_seq.models.versioned_config import VersionedConfig
 from ptu_seq.nn.gated import Level
 from ptu_seq.nn.options import UnitOptions
 from ptu_seq.unit import Candidate, CandidateInit
@@ -19,7 +20,7 @@ Seq2SeqSite = Literal["embedding", "encoder", "attention", "decoder", "output"]
 SourceInput = Literal["own", "target"]
 
 
-class TwoVocabulariesConfig(PreTrainedConfig):
+class TwoVocabulariesConfig(VersionedConfig):
     """A configuration with a `vocab_size` of the encoder and a `decoder_vocab_size`."""
 
     def get_text_config(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from ptu_seq import formats
 from ptu_seq.errors import UserError
 
 Result = dict[str, Any]
@@ -34,7 +35,11 @@ def read_results(output_dir: str | Path) -> list[Result]:
     Two lines are the same run if method, source, target, size and seed agree. A line that does not
     parse, as a kill in mid-write leaves it, or lacks a field is left out with a warning. A file
     that is not there gives an empty list.
+
+    Raises:
+        UserError: if a newer version wrote the folder in a format of its own.
     """
+    formats.check_results(Path(output_dir))
     path = Path(output_dir) / "results.jsonl"
     if not path.exists():
         return []
