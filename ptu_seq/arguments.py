@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import json
 import shlex
 import sys
@@ -199,6 +200,22 @@ def as_flags(
         elif value is not None:
             words.append(f"--{name}={value}")
     return words
+
+
+#: Flags that change nothing in a run: where it is kept, watched and done.
+OF_NO_RUN = ("output_dir", "report_to", "workers")
+
+
+def noted(parsed: Sequence[Any]) -> dict[str, Any]:
+    """The arguments that a recipe's runs follow from, by the names of their flags.
+
+    Args:
+        parsed: what :func:`parse_recipe` returned.
+    """
+    values = {
+        one.name: getattr(part, one.name) for part in parsed for one in dataclasses.fields(part)
+    }
+    return {name: value for name, value in values.items() if name not in OF_NO_RUN}
 
 
 def parse_size(word: str) -> Size:

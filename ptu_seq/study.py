@@ -13,8 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ptu_seq import formats
 from ptu_seq.agenda import Agenda
 from ptu_seq.checkpoints import CheckpointStore
+from ptu_seq.environment import environment
 from ptu_seq.errors import UserError
 from ptu_seq.jobs import Cell, Grids, Job, Outcome, Runner, Size, flat
 from ptu_seq.records import (
@@ -36,6 +38,19 @@ _FIELDS = {
 }
 
 
+class StudyDiffers(UserError):
+    """A folder has results on something else than what is asked for.
+
+    Args:
+        message: says so, without advice.
+        reason: what differs, for those who can give other advice.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(f"{message}: choose another --output_dir, or remove that folder.")
+        self.reason = reason
+
+
 class Study:
     """The runs of one source, kept in a folder.
 
@@ -45,14 +60,21 @@ class Study:
         source: the source's name.
         configuration: all that decides a run's numbers beside its cell, setting and seed. Its hash
             marks every line, and results of another configuration are never mixed in.
+        arguments: the recipe's, from which `ptu-seq reproduce` makes a run again. They and the
+            environment are noted for every run, as those of reruns may differ.
 
     Raises:
         UserError: if the folder cannot be written, or holds results of another configuration or of
-            an older format.
+            an older or newer format.
     """
 
     def __init__(
-        self, output_dir: Path, recipe: str, source: str, configuration: Mapping[str, Any]
+        self,
+        output_dir: Path,
+        recipe: str,
+        source: str,
+        configuration: Mapping[str, Any],
+        arguments: Mapping[str, Any] | None = None,
     ) -> None:
         self.output_dir = output_dir
         self.source = source
@@ -63,6 +85,8 @@ class Study:
             "config_hash": self.config_hash,
             "configuration": dict(configuration),
         }
+        self._invocation = {"arguments": dict(arguments or {}), "environment": environment()}
+        formats.check_results(output_dir)
         make_writable(output_dir)
         for name in _FIELDS:
             mend_lines(output_dir / name)
@@ -98,9 +122,9 @@ class Study:
         known = self._note.get("data", {}) if self.is_begun else {}
         for name, digest in digests.items():
             if known.get(name, digest) != digest:
-                raise UserError(
-                    f"the data set {name} is not the one that {self.output_dir} has results on: "
-                    "choose another --output_dir, or remove that folder."
+                raise StudyDiffers(
+                    f"the data set {name} is not the one that {self.output_dir} has results on",
+                    f"the data set {name} has changed since",
                 )
         self._note["data"] = {**known, **digests}
         write_json(self.output_dir / "study.json", self._note)
@@ -218,9 +242,19 @@ class Study:
             "parameters": outcome.parameters,
             **outcome.details,
             "config_hash": self.config_hash,
+            "invocation": self._note_invocation(),
         }
         # Last, as it says that the run and its files are complete.
         append_line(self.output_dir / "results.jsonl", line)
+
+    def _note_invocation(self) -> str:
+        """What marks the runs of this process; `study.json` tells what it stands for."""
+        digest = content_digest(self._invocation)
+        known = self._note.setdefault("invocations", {})
+        if digest not in known:
+            known[digest] = self._invocation
+            write_json(self.output_dir / "study.json", self._note)
+        return digest
 
     def _check_format(self) -> None:
         """Refuses whole lines that lack a field: no kill leaves those."""
@@ -238,13 +272,14 @@ class Study:
         note = read_json(self.output_dir / "study.json")
         found = {result.get("config_hash") for result in read_results(self.output_dir)}
         if found - {self.config_hash}:
-            raise UserError(
-                f"{self.output_dir} holds results of another configuration"
-                f"{_differences(note, self._note)}: choose another --output_dir, or remove that "
-                "folder."
+            differences = _differences(note, self._note)
+            raise StudyDiffers(
+                f"{self.output_dir} holds results of another configuration{differences}",
+                f"their configuration is not this version's{differences}",
             )
         if note.get("config_hash") == self.config_hash:
             self._note = note
+        self._note[formats.KEY] = formats.RESULTS.stamp()
         write_json(self.output_dir / "study.json", self._note)
 
 
@@ -257,10 +292,11 @@ def _by_target_and_size(cells: Iterable[Cell]) -> Iterator[list[Cell]]:
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The first few settings that differ, in brackets."""
-    old, new = (dict(flat({k: v for k, v in d.items() if k != "data"})) for d in (before, now))
+    decisive = ("recipe", "source", "configuration")
+    old, new = (dict(flat({k: d[k] for k in decisive if k in d})) for d in (before, now))
     changed = [
         f"{name} was {old.get(name, 'not set')}, now {new.get(name, 'not set')}"
         for name in dict.fromkeys([*old, *new])
-        if old.get(name) != new.get(name) and name != "config_hash"
+        if old.get(name) != new.get(name)
     ]
     return f" ({'; '.join(changed[:3])}{'; ...' if len(changed) > 3 else ''})" if old else ""

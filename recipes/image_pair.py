@@ -14,7 +14,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from ptu_seq.arguments import RecipeParser, command_line, parse_recipe, parse_sizes, run_recipe
+from ptu_seq.arguments import (
+    RecipeParser,
+    command_line,
+    noted,
+    parse_recipe,
+    parse_sizes,
+    run_recipe,
+)
 from ptu_seq.best_models import BestModels
 from ptu_seq.experiment import Conduct, Experiment, Plan, run_here
 from ptu_seq.images.figures import write_image_figures
@@ -206,7 +213,9 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
         "training": decisive(training),
         **tuning.configuration(),
     }
-    study = Study(output_dir, RECIPE, short_name(wanted.source_dataset), configuration)
+    study = Study(
+        output_dir, RECIPE, short_name(wanted.source_dataset), configuration, noted(arguments)
+    )
     data = load_image_data(wanted.source_dataset, wanted.target_datasets, plan.sizes)
     study.check_data(data.digests)
 

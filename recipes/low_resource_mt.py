@@ -18,7 +18,14 @@ from typing import Annotated, Any, ClassVar
 
 from tqdm.auto import tqdm
 
-from ptu_seq.arguments import RecipeParser, command_line, parse_recipe, parse_sizes, run_recipe
+from ptu_seq.arguments import (
+    RecipeParser,
+    command_line,
+    noted,
+    parse_recipe,
+    parse_sizes,
+    run_recipe,
+)
 from ptu_seq.best_models import BestModels
 from ptu_seq.data import excerpt
 from ptu_seq.errors import UserError
@@ -336,7 +343,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
         "training": decisive(training),
         **tuning.configuration(),
     }
-    study = Study(output_dir, RECIPE, corpora.parent_name, configuration)
+    study = Study(output_dir, RECIPE, corpora.parent_name, configuration, noted(arguments))
     study.check_data(corpora.digests)
     # In the folder itself, as models move from here to their place there.
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output_dir) as unfinished:

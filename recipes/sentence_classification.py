@@ -15,7 +15,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from ptu_seq.arguments import RecipeParser, command_line, parse_recipe, parse_sizes, run_recipe
+from ptu_seq.arguments import (
+    RecipeParser,
+    command_line,
+    noted,
+    parse_recipe,
+    parse_sizes,
+    run_recipe,
+)
 from ptu_seq.best_models import BestModels
 from ptu_seq.classification_jobs import ClassificationJobs
 from ptu_seq.classification_source import SourceRecipe, prepare_source
@@ -271,7 +278,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
         **tuning.configuration(),
     }
     source_name = short_name(wanted.source_model or wanted.source_dataset)
-    study = Study(output_dir, RECIPE, source_name, configuration)
+    study = Study(output_dir, RECIPE, source_name, configuration, noted(arguments))
     source_dataset = None if wanted.source_model else wanted.source_dataset
     data = load_transfer_data(source_dataset, wanted.target_datasets, plan.sizes)
     study.check_data(data.digests)

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ptu_seq.environment import environment
 from ptu_seq.records import read_json, write_text
 from ptu_seq.report.all_cells import overall
 from ptu_seq.report.critical_difference import plot_critical_difference
 from ptu_seq.report.study_page import study_page
-from ptu_seq.report.summary import Summary, environment
+from ptu_seq.report.summary import Summary
 from ptu_seq.report.text import format_markdown, overall_lines
 
 

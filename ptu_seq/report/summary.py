@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from ptu_seq.environment import environment
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import compare, summarise_scores
 from ptu_seq.report.all_cells import joint_p_value, overall
@@ -141,20 +136,6 @@ def build_summary(results: Sequence[Result], recipe: str, output_dir: str | Path
     return summary | {"overall": overall([summary]), "environment": environment()}
 
 
-def environment() -> dict[str, Any]:
-    """Versions and machine of this process."""
-    return {
-        "ptu_seq": _version("ptu-seq"),
-        "python": platform.python_version(),
-        "torch": _version("torch"),
-        "transformers": _version("transformers"),
-        "platform": platform.platform(),
-        "cpu_count": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-    }
-
-
 def _groups(results: Sequence[Result]) -> list[list[Result]]:
     """Results by source, target and size: targets as they first occur, sizes ascending."""
     groups: dict[tuple[Any, ...], list[Result]] = {}
@@ -250,14 +231,6 @@ def _place(run: Result) -> str:
 def _mean(runs: Sequence[Result], field: str) -> float | None:
     values = [run[field] for run in runs if run.get(field) is not None]
     return sum(values) / len(values) if values else None
-
-
-@cache
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _write(path: Path, text: str) -> None:

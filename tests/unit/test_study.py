@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from ptu_seq.environment import environment
 from ptu_seq.errors import UserError
 from ptu_seq.gate_summary import GateSummary
 from ptu_seq.jobs import TUNING_SEED, Cell, Job, Outcome, Setting, Size
@@ -115,6 +116,7 @@ def test_a_run_leaves_its_line_and_files(start: Start):
         "seconds": 0.12,
         "parameters": {"trained": 1, "total": 2},
         "config_hash": study.config_hash,
+        "invocation": line["invocation"],
     }
     predictions = read_json(study.output_dir / "predictions" / f"{line['run_id']}.json")
     assert predictions == {"labels": [0, 1], "predictions": [1, 1]}
@@ -128,6 +130,24 @@ def test_a_run_leaves_its_line_and_files(start: Start):
         "through_training": GATES.through_training,
     }
     assert load_file(gates[1])["rnn/update/neuron_mean"].tolist() == [0.25, 0.5]
+
+
+def test_a_run_tells_the_arguments_and_the_environment_of_its_process(tmp_path: Path):
+    def told(seeds: int) -> tuple[Any, Any]:
+        study = Study(tmp_path / "out", "toy", "imdb", {}, {"seeds": seeds, "methods": ["frozen"]})
+        run(study, cells(methods=["frozen"]), seeds)
+        note = read_json(study.output_dir / "study.json")
+        mark = read_lines(study.output_dir / "results.jsonl")[-1]["invocation"]
+        return note["invocations"][mark], list(note["invocations"])
+
+    first, marks = told(seeds=1)
+    assert first["arguments"] == {"seeds": 1, "methods": ["frozen"]}
+    assert first["environment"] == environment()
+    assert told(seeds=1) == (first, marks)
+    second, both = told(seeds=3)
+    assert second["arguments"]["seeds"] == 3
+    assert both[:1] == marks and len(both) == 2
+    assert told(seeds=2)[1] == both  # which had nothing to do
 
 
 def test_a_run_that_translates_leaves_texts_and_further_fields(start: Start):
