@@ -11,7 +11,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from ptu_seq import __version__
-from ptu_seq.commands import classify, collapse, explain, export, report, run, study, translate
+from ptu_seq.commands import (
+    classify,
+    collapse,
+    explain,
+    export,
+    report,
+    reproduce,
+    run,
+    study,
+    translate,
+)
 from ptu_seq.errors import UserError, closest, storage_trouble
 
 
@@ -38,11 +48,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser() -> Parser:
-    """The parser of all subcommands; each sets `command`, a function of the parsed arguments."""
+    """The parser of all subcommands; each sets `command`, a function of the parsed arguments.
+
+    It may return an exit code of its own.
+    """
     parser = Parser(prog="ptu-seq", description="Sequence transfer with Parameter Transfer Units.")
     parser.add_argument("--version", action="version", version=f"ptu-seq {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, study, report, explain, collapse, classify, translate, export):
+    for command in (run, study, report, reproduce, explain, collapse, classify, translate, export):
         command.add(commands)
     return parser
 
@@ -51,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code.
 
     Returns:
-        0; 2 for a user's mistake, or a disk that is full or gone; 130 for Ctrl-C.
+        0 or the command's own; 2 for a user's mistake, or a disk that is full or gone; 130 for Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     # A recipe reads its own flags, so what follows its name is not ours to parse.
@@ -59,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(words[: len(words) - len(passed_on)])
     arguments.passed_on = passed_on
     try:
-        arguments.command(arguments)
+        code: int = arguments.command(arguments) or 0
         sys.stdout.flush()
     except UserError as error:
         print(f"ptu-seq: {error}", file=sys.stderr)
@@ -71,13 +84,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`| head`) has seen enough; nothing may be flushed to it at exit.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         trouble = storage_trouble(error)
         if trouble is None:
             raise
         print(f"ptu-seq: {trouble}; what was finished before is kept.", file=sys.stderr)
         return 2
-    return 0
+    return code
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from transformers import AutoModelForImageClassification
 
+from ptu_seq import cli
 from ptu_seq.data.images import load_images
 from ptu_seq.errors import UserError
 from ptu_seq.images.batches import ImageExamples, predict
@@ -155,6 +156,11 @@ def test_the_same_seed_gives_the_same_numbers(first: Path, data: Path, tmp_path:
     ours = {line["method"]: line["score"] for line in results(tmp_path / "out")}
     theirs = {line["method"]: line["score"] for line in results(first)}
     assert ours == {name: theirs[name] for name in ours}
+
+
+def test_a_run_is_made_again_from_the_folder_alone(first: Path, capsys):
+    assert cli.main(["reproduce", str(first)]) == 0
+    assert capsys.readouterr().out.startswith("identical: little, size 5, ptu, seed 0: accuracy ")
 
 
 @pytest.mark.parametrize(

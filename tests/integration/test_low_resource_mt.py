@@ -141,6 +141,13 @@ def test_the_same_seed_gives_the_same_numbers(data: Path, finished: Path):
     assert {**again, "seconds": 0} == {**ptu, "seconds": 0}
 
 
+def test_a_run_is_made_again_from_the_folder_alone(first: Path, capsys):
+    assert cli.main(["reproduce", str(first)]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("identical: child:tl-en, size 60, ptu, seed 0: bleu ")
+    assert told.endswith("60 steps, 15 predictions\n")
+
+
 def test_the_model_translates_on_the_command_line(first: Path, tmp_path: Path, capsys):
     model = first / "model"
     assert isinstance(

@@ -157,6 +157,46 @@ def test_the_same_seed_gives_the_same_numbers(first: Path, data: Path, tmp_path:
     assert again == ptu
 
 
+def test_a_run_is_made_again_from_the_folder_alone(finished: Path, data: Path, capsys):
+    run(data, finished, "--methods", "frozen", "--sizes", "40")
+    kept = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    ptu = results(finished)[3]["run_id"]
+    assert cli.main(["reproduce", str(finished), "--run", ptu]) == 0
+    told = capsys.readouterr().out
+    assert (
+        told.startswith("identical: films, size 60, ptu, seed 0: accuracy ")
+        and "differ" not in told
+    )
+    assert cli.main(["reproduce", str(finished)]) == 0  # made by another command than the others
+    assert capsys.readouterr().out.startswith("identical: films, size 40, frozen, seed 0: ")
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == kept
+
+
+def test_what_differs_is_told(finished: Path, capsys):
+    lines = results(finished)
+    lines[1]["score"] = 0.0
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (finished / "results.jsonl").write_text(text, "utf-8")
+    capsys.readouterr()
+    assert cli.main(["reproduce", str(finished), "--line", "2"]) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("differs: films, size 60, frozen, seed 0: score 0.0 before, 0.")
+    assert told.endswith("  made with: the same versions on a machine of the same kind\n")
+
+
+def test_data_that_changed_are_not_learned_from_in_place_of_a_runs_own(
+    finished: Path, data: Path, tmp_path: Path, capsys
+):
+    changed = shutil.copytree(data / "films", tmp_path / "films")
+    with (changed / "test.jsonl").open("a") as file:
+        file.write('{"text": "talo", "label": "good"}\n')
+    text = (finished / "study.json").read_text("utf-8")
+    (finished / "study.json").write_text(text.replace(str(data / "films"), str(changed)), "utf-8")
+    assert cli.main(["reproduce", str(finished)]) == 2
+    assert "made again, as the data set films has changed since." in capsys.readouterr().err
+
+
 def test_pairs(tmp_path: Path, capsys):
     for i, name in enumerate(("agreement", "entailment")):
         rows = (pairs(count, 10 * i + j) for j, count in enumerate((200, 40, 40)))
