@@ -64,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code.
 
     Returns:
-        0 or the command's own; 2 for a user's mistake, or a disk that is full or gone; 130 for Ctrl-C.
+        0 or the command's own; 2 for a user's mistake, or a disk that is full or gone; 130 for
+        Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     # A recipe reads its own flags, so what follows its name is not ours to parse.
