@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
+import itertools
 import json
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,6 +22,12 @@ from ptu_seq.errors import UserError, closest, storage_trouble
 from ptu_seq.jobs import Size
 
 FILE_ENDINGS = (".yaml", ".yml", ".json")
+
+#: Bytes of a file of arguments, digits of a number and brackets around a value in it, at most.
+LARGEST_FILE, LONGEST_NUMBER, DEEPEST = 2**18, 100, 50
+
+#: What the parsers raise for a value that is none, such as `!!int ""`, or for endless nesting.
+NO_VALUE = (ValueError, LookupError, AttributeError, TypeError, RecursionError)
 
 
 class RecipeParser(Parser, HfArgumentParser):
@@ -146,13 +154,24 @@ class _EachKeyOnce(yaml.SafeLoader):
     """YAML's safe loader, but that of two equal keys it does not silently take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        twice = next((key for key, count in keys.items() if count > 1), None)
         if twice is not None:
             raise yaml.constructor.ConstructorError(
                 None, None, f"{twice!r} is given twice", node.start_mark
             )
         return super().construct_mapping(node, deep)
+
+    def construct_short_int(self, node: yaml.ScalarNode) -> Any:
+        """A whole number; one of thousands of digits takes long, and cannot be written again."""
+        if len(node.value) > LONGEST_NUMBER:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a number has more than {LONGEST_NUMBER} digits", node.start_mark
+            )
+        return self.construct_yaml_int(node)
+
+
+_EachKeyOnce.add_constructor("tag:yaml.org,2002:int", _EachKeyOnce.construct_short_int)
 
 
 def read_arguments(path: Path) -> dict[str, Any]:
@@ -162,18 +181,29 @@ def read_arguments(path: Path) -> dict[str, Any]:
         UserError: if it cannot be read or is not a mapping.
     """
     try:
-        text = path.read_text("utf-8")
+        with path.open("rb") as file:
+            read = file.read(LARGEST_FILE + 1)
+        if len(read) > LARGEST_FILE:
+            raise UserError(f"{path} is no file of arguments: it has over {LARGEST_FILE:,} bytes.")
+        text = read.decode("utf-8")
+        if _depth(text) > DEEPEST:  # which takes YAML's parser a time that grows with the square
+            raise UserError(f"{path} is no file of arguments: it is nested over {DEEPEST} deep.")
         content = (
             json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_EachKeyOnce)  # noqa: S506, a safe loader
         )
     except OSError as error:
         raise UserError(f"the arguments in {path} cannot be read: {error.strerror}.") from error
-    except (ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+    except (yaml.YAMLError, *NO_VALUE) as error:
+        reason = " ".join(str(error).split()) or repr(error)
         raise UserError(f"the arguments in {path} cannot be read: {reason}.") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold argument names with values, like `seeds: 5`.")
     return {str(name): value for name, value in content.items()}
+
+
+def _depth(text: str) -> int:
+    """How many more brackets are opened than closed at most."""
+    return max(itertools.accumulate((c in "[{") - (c in "]}") for c in text), default=0)
 
 
 def as_flags(

@@ -8,13 +8,24 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 
+#: Characters of a message, at most, before those that cannot be printed are written out.
+LONGEST = 1000
+
 
 class UserError(Exception):
     """A mistake in what a person handed us (a file, a flag, a name): one sentence for them.
 
     The sentence says what was wrong, where, and what is accepted. Recipes and `ptu-seq` print it
-    to stderr without a traceback and end with exit code 2.
+    to stderr without a traceback and end with exit code 2. What it quotes of a file may be of any
+    length and hold line ends or a terminal's control characters: it stays one line of at most
+    `LONGEST` characters.
     """
+
+    def __str__(self) -> str:
+        said = " ".join(super().__str__().split())
+        if len(said) > LONGEST:
+            said = f"{said[: LONGEST - 200]} ... {said[-195:]}"
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in said)
 
 
 def closest(word: str, accepted: Iterable[str]) -> str:

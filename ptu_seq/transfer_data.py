@@ -7,12 +7,12 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from datasets import Dataset
 
 from ptu_seq.data import ClassificationDataset, load_classification
 from ptu_seq.data.rows import Row
+from ptu_seq.data.sources import local_path
 from ptu_seq.errors import UserError
 from ptu_seq.jobs import Size
 
@@ -88,7 +88,7 @@ def short_name(dataset: str) -> str:
         >>> short_name("imdb"), short_name("glue/mrpc")
         ('imdb', 'glue/mrpc')
     """
-    path = Path(dataset).expanduser()
+    path = local_path(dataset)
     return path.resolve().name if path.exists() else dataset
 
 

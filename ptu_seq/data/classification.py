@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from datasets import Dataset, Features, Value
 
@@ -13,7 +12,7 @@ from ptu_seq.data.bundled import BUNDLED_CLASSIFICATION, load_bundled
 from ptu_seq.data.files import read_table
 from ptu_seq.data.labels import index_labels, read_label_names
 from ptu_seq.data.rows import Rows, extract_rows
-from ptu_seq.data.sources import Table, read_folder, read_hub
+from ptu_seq.data.sources import Table, local_path, read_folder, read_hub
 from ptu_seq.data.subsets import stratified_order
 from ptu_seq.errors import UserError
 
@@ -94,7 +93,7 @@ def load_classification(name: str) -> ClassificationDataset:
 
 
 def _read(name: str) -> tuple[dict[str, Table], tuple[str, ...] | None]:
-    path = Path(name).expanduser()
+    path = local_path(name)
     if name in BUNDLED_CLASSIFICATION:
         table, names = load_bundled(name)
         return {"train": Table(name, table)}, names

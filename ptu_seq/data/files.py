@@ -10,12 +10,14 @@ import csv
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import NoReturn
 
 import datasets
 from datasets import Dataset
 
+from ptu_seq.data.nesting import DEEPEST, is_too_deep
 from ptu_seq.errors import UserError
 
 #: File extensions that can be read, in the order in which a folder is searched.
@@ -61,8 +63,11 @@ def read_table(path: Path, encoding: str = "utf-8") -> Dataset:
         raise UserError(f"{path} cannot be read: accepted are {', '.join(EXTENSIONS)} files.")
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty.")
+    _check_kind(path)
     if extension != ".parquet":
         _check_encoding(path, encoding)
+    if extension in (".json", ".jsonl") and is_too_deep(path):
+        raise UserError(f"{path}: its JSON is nested more than {DEEPEST} deep; rows are flat.")
     if extension in (".csv", ".tsv"):
         table = _read_separated(path, "\t" if extension == ".tsv" else ",", encoding)
     else:
@@ -99,7 +104,7 @@ def read_lines(path: Path) -> list[str]:
 def _read_built(path: Path, builder: str) -> Dataset:
     try:
         with quiet_datasets():
-            return datasets.load_dataset(builder, data_files=str(path), split="train")
+            return datasets.load_dataset(builder, data_files=escape(str(path)), split="train")
     except Exception as error:  # the builders raise whatever their parsers raise
         if path.suffix.lower() == ".jsonl":
             _check_json_lines(path)
@@ -114,6 +119,8 @@ def _read_separated(path: Path, separator: str, encoding: str) -> Dataset:
         records = csv.reader(file, delimiter=separator, strict=True)
         try:
             header = next(records, [])
+            if any("\0" in name for name in header):
+                raise UserError(f"{path}, line 1: a column's name holds a zero byte.")
             columns: dict[str, list[str]] = {name: [] for name in header}
             if len(columns) < len(header):
                 raise UserError(f"{path}, line 1: a column name occurs twice in the header.")
@@ -134,6 +141,16 @@ def _read_separated(path: Path, separator: str, encoding: str) -> Dataset:
                 f"{error}; double the quotation marks inside a quoted text",
             )
     return Dataset.from_dict(columns)
+
+
+def _check_kind(path: Path) -> None:
+    """Raises for an archive, which `datasets` would unpack, and for Parquet that is none."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if path.suffix.lower() == ".parquet" and start != b"PAR1":
+        raise UserError(f"{path} cannot be read as parquet: it does not begin like such a file.")
+    if start in (b"PK\3\4", b"PK\5\6"):
+        raise UserError(f"{path} is a zip archive; unpack it first.")
 
 
 def _check_json_lines(path: Path) -> None:

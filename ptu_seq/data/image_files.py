@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,9 @@ from ptu_seq.errors import UserError
 
 #: Names of the columns that may hold images and labels in tables of the hub.
 IMAGE_COLUMNS, LABEL_COLUMNS = ("image", "img", "images"), ("label", "labels", "fine_label")
+
+#: Bytes of images and labels together, unpacked, at most: 4 GiB.
+LARGEST = 2**32
 
 
 class RawImages(NamedTuple):
@@ -32,6 +36,8 @@ class RawImages(NamedTuple):
 def read_npz(path: Path) -> RawImages:
     """Reads a file of numpy with images `x` and labels `y`; nothing in it is ever executed.
 
+    How large the arrays are is read first, so that a small file cannot fill the memory.
+
     Args:
         path: the file. `x` is `(images, height, width)` or `(images, height, width, channels)`
             with 1 or 3 channels, whole numbers from 0 to 255 or fractions from 0 to 1.
@@ -40,22 +46,42 @@ def read_npz(path: Path) -> RawImages:
         UserError: if it cannot be read, or holds something else.
     """
     try:
+        sizes = _array_bytes(path)
+        missing = [name for name in ("x", "y") if name not in sizes]
+        if missing:
+            raise UserError(
+                f"{path} has no array {missing[0]!r}, only {', '.join(sizes) or 'nothing'}: it "
+                "must hold images x and labels y."
+            )
+        if sizes["x"] + sizes["y"] > LARGEST:
+            raise UserError(
+                f"{path} unpacks to {sizes['x'] + sizes['y']:,} bytes; accepted are {LARGEST:,}."
+            )
         with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in ("x", "y") if name not in file]
-            if missing:
-                raise UserError(
-                    f"{path} has no array {missing[0]!r}, only {', '.join(file) or 'nothing'}: it "
-                    "must hold images x and labels y."
-                )
             x, y = file["x"], file["y"]
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except UserError:
+        raise
+    except Exception as error:  # numpy and zipfile raise whatever their parsers raise
         reason = "it holds Python objects" if "pickle" in str(error).lower() else error
         raise UserError(f"{path} is no .npz file of plain arrays x and y ({reason}).") from error
-    if y.ndim != 1 or len(x) != len(y):
+    if y.ndim != 1 or x.ndim == 0 or len(x) != len(y):
         raise UserError(
             f"{path}: x has the shape {x.shape} and y {y.shape}; there must be one label an image."
         )
     return RawImages(str(path), to_pixels(x, str(path)), y)
+
+
+def _array_bytes(path: Path) -> dict[str, int]:
+    """Bytes of each array of an .npz file by its name, as x and y tell them; of others 0."""
+    with zipfile.ZipFile(path) as archive:
+        sizes = {name.removesuffix(".npy"): 0 for name in archive.namelist()}
+        for name in sizes.keys() & {"x", "y"}:
+            with archive.open(f"{name}.npy") as file:
+                version = np.lib.format.read_magic(file)
+                read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+                shape, _, dtype = read_header(file)
+            sizes[name] = math.prod(shape) * dtype.itemsize
+    return sizes
 
 
 def read_image_folder(folder: Path) -> dict[str, RawImages]:

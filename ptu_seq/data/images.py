@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from ptu_seq.data.classification import SPLIT_SEED, TEST_SHARE, VALIDATION_SHARE
 from ptu_seq.data.image_files import RawImages, read_image_folder, read_image_table, read_npz
 from ptu_seq.data.image_splits import ImageDataset, ImageSplit, image_digest, prepare
 from ptu_seq.data.labels import read_label_names
-from ptu_seq.data.sources import read_hub
+from ptu_seq.data.sources import local_path, read_hub
 from ptu_seq.data.subsets import stratified_order
 from ptu_seq.errors import UserError
 
@@ -57,7 +56,7 @@ def load_images(name: str) -> ImageDataset:
 
 
 def _read(name: str) -> tuple[dict[str, RawImages], tuple[str, ...] | None]:
-    path = Path(name).expanduser()
+    path = local_path(name)
     if name in BUNDLED_IMAGES:
         return {"train": RawImages(name, *read_bundled_images(name))}, None
     if path.is_dir():

@@ -10,6 +10,9 @@ from typing import Any
 from ptu_seq.data.rows import Rows
 from ptu_seq.errors import UserError, closest
 
+#: Digits of a label that is taken for a number; longer ones are names, such as keys.
+LONGEST_NUMBER = 18
+
 
 def read_label_names(path: Path) -> tuple[str, ...] | None:
     """Reads labels.json: a list of names, or an object such as `{"0": "negative"}`.
@@ -33,7 +36,7 @@ def read_label_names(path: Path) -> tuple[str, ...] | None:
             raise TypeError("a name is not text")
         if len(set(content)) < len(content):
             raise ValueError("a name occurs twice")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise UserError(
             f'{path} must be a list of names, or an object such as {{"0": "negative", "1": '
@@ -112,12 +115,13 @@ def _canonical(label: Any) -> int | str:
     """1, 1.0, True and "1" are one label; None, NaN and "" are the missing one, ""."""
     if label is None or label != label:
         return ""
-    if isinstance(label, (bool, float)) and label == int(label):
+    if isinstance(label, bool) or (isinstance(label, float) and label.is_integer()):
         return int(label)
     if isinstance(label, int):
         return label
     text = str(label).strip()
-    return int(text) if text.removeprefix("-").isdecimal() else text
+    is_number = text.removeprefix("-").isdecimal() and len(text) <= LONGEST_NUMBER
+    return int(text) if is_number else text
 
 
 def _shorten(names: tuple[str, ...]) -> str:

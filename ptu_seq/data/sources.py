@@ -32,6 +32,21 @@ class Table(NamedTuple):
     rows: Dataset
 
 
+def local_path(name: str) -> Path:
+    """The file or folder that a data set's name may stand for.
+
+    Raises:
+        UserError: if the system takes no such name.
+    """
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:  # a name too long, a home of nobody
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"the data set {name[:60]!r} cannot be looked for: {reason}.") from error
+    return path
+
+
 def read_folder(folder: Path, also: str = "") -> dict[str, Table]:
     """Reads the split files of a folder.
 
@@ -62,7 +77,7 @@ def read_folder(folder: Path, also: str = "") -> dict[str, Table]:
     alone = [
         path
         for path in sorted(folder.iterdir())
-        if path.suffix.lower() in EXTENSIONS and path.name != "labels.json"
+        if path.suffix.lower() in EXTENSIONS and path.is_file() and path.name != "labels.json"
     ]
     if len(alone) != 1 or tables:
         raise UserError(
@@ -87,7 +102,7 @@ def read_hub(name: str, bundled: Mapping[str, object]) -> dict[str, Table]:
         UserError: if `name` reads like a local path, the hub cannot be reached or does not have
             it, or it has no train split.
     """
-    path = Path(name).expanduser()
+    path = local_path(name)
     if name.startswith((".", "/", "~")) or path.suffix.lower() in EXTENSIONS:
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise UserError(f"There is no file or folder {name}{closest(path.name, beside)}.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from datasets import Dataset, Features, Value
@@ -13,7 +12,7 @@ from datasets import Dataset, Features, Value
 from ptu_seq.data.bible import BIBLE_PAIRS, PREFIX, read_bible
 from ptu_seq.data.files import read_table
 from ptu_seq.data.parallel_text import is_parallel_text, read_parallel_text
-from ptu_seq.data.sources import Table, read_folder, read_hub
+from ptu_seq.data.sources import Table, local_path, read_folder, read_hub
 from ptu_seq.data.translation_rows import (
     Pair,
     Pairs,
@@ -147,7 +146,7 @@ def _read(name: str) -> tuple[dict[str, Table], tuple[str, str] | None]:
     """The splits, and the direction where the name says it."""
     if name.startswith(PREFIX):
         return read_bible(name)
-    path = Path(name).expanduser()
+    path = local_path(name)
     if path.is_dir():
         if is_parallel_text(path):
             return read_parallel_text(path), None
