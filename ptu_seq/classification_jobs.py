@@ -86,13 +86,13 @@ class ClassificationJobs:
         """The trained source."""
         quiet_transformers()
         return AutoModelForSequenceClassification.from_pretrained(
-            self.source_dir, use_safetensors=True
+            self.source_dir, use_safetensors=True, trust_remote_code=False
         )
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """Its tokenizer, which all targets share."""
-        tokenizer = AutoTokenizer.from_pretrained(self.source_dir)
+        tokenizer = AutoTokenizer.from_pretrained(self.source_dir, trust_remote_code=False)
         assert isinstance(tokenizer, PreTrainedTokenizerFast)
         return tokenizer
 

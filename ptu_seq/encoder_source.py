@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedTokenizerFast, set_seed
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast, set_seed
 
 from ptu_seq.data.bundled_encoders import encoder_folder
 from ptu_seq.errors import UserError
+from ptu_seq.model_files import check_files, check_network
 from ptu_seq.models import EncoderForSequenceClassification, PTUEncoderForSequenceClassification
 from ptu_seq.records import content_digest, read_json, write_json
-from ptu_seq.saved_models import CANNOT_LOAD, check_folder
+from ptu_seq.saved_models import CANNOT_LOAD, check_folder, reason_of, tokens_read
 from ptu_seq.source import content_hash
 from ptu_seq.study import Study
 from ptu_seq.trainer_setup import quiet_transformers
-
-#: Kinds of encoder whose positions are counted from the one after the padding token's id.
-_POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "mpnet")
 
 
 def prepare_encoder(name: str, seed: int, max_length: int, study: Study) -> Path:
@@ -40,15 +38,19 @@ def prepare_encoder(name: str, seed: int, max_length: int, study: Study) -> Path
     quiet_transformers()
     place = encoder_folder(name)
     check_folder(place, "--source_model")
+    check_files(place, "--source_model")
     set_seed(seed)
     try:
+        config = AutoConfig.from_pretrained(place, trust_remote_code=False)
+        check_network(place, config, AutoModel, "--source_model")
         model = EncoderForSequenceClassification.from_encoder(place)
-        tokenizer = AutoTokenizer.from_pretrained(place)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+    except UserError:
+        raise
     except CANNOT_LOAD as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise UserError(
             f"--source_model {name}: no encoder with weights in safetensors and a tokenizer could "
-            f"be loaded ({reason})."
+            f"be loaded ({reason_of(error)})."
         ) from error
     _check(name, model, tokenizer, max_length)
     digest = content_digest([content_hash(model.encoder), tokenizer.backend_tokenizer.to_str()])
@@ -83,9 +85,8 @@ def _check(
         raise UserError(
             f"--source_model {name}: its tokenizer must be a fast one with a padding token."
         )
-    config: Any = model.encoder.config
-    used = config.pad_token_id + 1 if kind in _POSITIONS_AFTER_PADDING else 0
-    longest = config.max_position_embeddings - used
+    longest = tokens_read(model.encoder.config)
+    assert longest is not None  # all known kinds have a table of positions
     if max_length > longest:
         raise UserError(
             f"--max_length {max_length}: the encoder {name} reads {longest} tokens at most."

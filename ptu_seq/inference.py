@@ -17,7 +17,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Data
 
 import ptu_seq.models  # noqa: F401  registers this project's classes with AutoModel
 from ptu_seq.errors import UserError
-from ptu_seq.saved_models import load_model
+from ptu_seq.model_trials import try_classifier
+from ptu_seq.saved_models import load_model, to_accelerator
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,10 @@ class Classifier:
         model, tokenizer = load_model(
             name, AutoModelForSequenceClassification, load_tokenizer, "sequence classifier"
         )
-        return cls(model, tokenizer, bool(getattr(model.config, "is_pair", False)))
+        classifier = cls(model, tokenizer, bool(getattr(model.config, "is_pair", False)))
+        try_classifier(classifier, name)
+        to_accelerator(model)
+        return classifier
 
     @torch.inference_mode()
     def probabilities(self, rows: Sequence[tuple[str, ...]]) -> torch.Tensor:

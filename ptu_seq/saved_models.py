@@ -8,19 +8,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoConfig
 
 from ptu_seq import formats
 from ptu_seq.errors import UserError
+from ptu_seq.model_files import check_files, check_network
 from ptu_seq.records import read_json
 
 Tokenizer = TypeVar("Tokenizer")
 
-#: What transformers and safetensors raise for damaged files.
-CANNOT_LOAD = (
-    *(OSError, ValueError, TypeError, AttributeError, RuntimeError, KeyError, ImportError),
-    SafetensorError,
-)
+#: Damaged files have transformers, tokenizers and safetensors raise whatever their parsers raise.
+CANNOT_LOAD = Exception
+
+#: Characters of what they say that are passed on.
+LONGEST_REASON = 300
+
+#: Kinds of encoder whose positions are counted from the one after the padding token's id.
+_POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "mpnet")
 
 
 def load_model(
@@ -30,7 +35,7 @@ def load_model(
     kind: str,
     flag: str = "--model",
 ) -> tuple[Any, Tokenizer]:
-    """Loads a model and its tokenizer, on the accelerator where there is one.
+    """Loads a model, on the CPU, and its tokenizer.
 
     Args:
         name: a folder written by `save_pretrained` (safetensors only), or a name on the hub.
@@ -46,22 +51,49 @@ def load_model(
         UserError: if there is no such folder, or it holds no trained model of this kind.
     """
     check_folder(name, flag)
+    check_files(name, flag)
     try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        check_network(name, config, auto_class, flag)
         model, loading = auto_class.from_pretrained(
             name, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
         tokenizer = load_tokenizer(name)
+    except UserError:
+        raise
     except CANNOT_LOAD as error:
         what = "not a" if Path(name).is_dir() else "neither a folder nor a hub's"
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
-        raise UserError(f"{flag} {name}: {what} {kind} that can be loaded ({reason}).") from error
+        raise UserError(
+            f"{flag} {name}: {what} {kind} that can be loaded ({reason_of(error)})."
+        ) from error
     if loading["missing_keys"]:
         raise UserError(
             f"{flag} {name}: its weights lack {sorted(loading['missing_keys'])[0]}, so it was not "
             f"trained as a {kind}."
         )
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return model.to(accelerator or "cpu").eval(), tokenizer
+    return model.eval(), tokenizer
+
+
+def to_accelerator(model: nn.Module) -> None:
+    """Moves a model to the accelerator, where there is one."""
+    model.to(torch.accelerator.current_accelerator(check_available=True) or "cpu")
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says, in one line of reasonable length and without its last point."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return (said if len(said) <= LONGEST_REASON else f"{said[:LONGEST_REASON]} ...").rstrip(".")
+
+
+def tokens_read(config: Any) -> int | None:
+    """How many tokens a network with a table of positions reads; None of one that has none."""
+    config = getattr(config, "target_config", config)  # of a network with units
+    config = getattr(config, "encoder_config", config)
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None:
+        return None
+    after_padding = config.model_type in _POSITIONS_AFTER_PADDING
+    return int(positions - (config.pad_token_id + 1 if after_padding else 0))
 
 
 def check_folder(name: str, flag: str) -> None:

@@ -159,10 +159,12 @@ def _check_kind(name: str) -> None:
     """Raises UserError for a model that has no units, or whose units are of another kind."""
     from transformers import AutoConfig
 
+    from ptu_seq.model_files import check_files
     from ptu_seq.models import CollapsedConfig, PTUConfig
     from ptu_seq.saved_models import CANNOT_LOAD, check_folder
 
     check_folder(name, "--model")
+    check_files(name, "--model")
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except CANNOT_LOAD:

@@ -14,9 +14,10 @@ from ptu_seq.data.pair_filters import cut
 from ptu_seq.errors import UserError
 from ptu_seq.explain.explanation import Explanation, Reading, SiteGates
 from ptu_seq.inference import Classifier, has_text, split_row
+from ptu_seq.model_files import check_files
 from ptu_seq.models import CollapsedConfig, PTUConfig, PTUEncoderConfig, PTUSeq2SeqConfig
 from ptu_seq.models.token_gates import Tokens
-from ptu_seq.saved_models import CANNOT_LOAD, check_folder
+from ptu_seq.saved_models import CANNOT_LOAD, check_folder, reason_of
 from ptu_seq.translation.batches import collate
 from ptu_seq.translation.inference import Translation, Translator, translate
 from ptu_seq.unit import PTUGates
@@ -37,11 +38,13 @@ def load_explainer(name: str) -> Explainer:
         UserError: if there is no such folder, or it holds no model of texts that has units.
     """
     check_folder(name, "--model")
+    check_files(name, "--model")
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except CANNOT_LOAD as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
-        raise UserError(f"--model {name}: no model that can be loaded ({reason}).") from error
+        raise UserError(
+            f"--model {name}: no model that can be loaded ({reason_of(error)})."
+        ) from error
     # Those derived from them mix by learned constants, which are the same at every token.
     if type(config) is PTUSeq2SeqConfig:
         return TranslatorExplainer(Translator.from_pretrained(name))

@@ -65,7 +65,7 @@ class ImageJobs:
         """The trained source."""
         quiet_transformers()
         return AutoModelForImageClassification.from_pretrained(
-            self.source_dir, use_safetensors=True
+            self.source_dir, use_safetensors=True, trust_remote_code=False
         )
 
     def __call__(self, job: Job) -> Outcome:

@@ -73,7 +73,9 @@ class EncoderForSequenceClassification(SafetensorsModel):
         Raises:
             OSError: if there is no such encoder, or its weights are pickled.
         """
-        pretrained = AutoModel.from_pretrained(encoder, use_safetensors=True, dtype="float32")
+        pretrained = AutoModel.from_pretrained(
+            encoder, use_safetensors=True, trust_remote_code=False, dtype="float32"
+        )
         labels: dict[str, Any] = {} if id2label is None else {"id2label": id2label}
         config = EncoderConfig(
             encoder=network_fields(pretrained.config), pooling=pooling, dropout=dropout, **labels

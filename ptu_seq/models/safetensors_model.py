@@ -43,6 +43,7 @@ class SafetensorsModel(PreTrainedModel):
             The model; with `output_loading_info=True` a pair of the model and the information.
         """
         kwargs.setdefault("use_safetensors", True)
+        kwargs.setdefault("trust_remote_code", False)
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         _align(loaded[0] if isinstance(loaded, tuple) else loaded)
         return loaded

@@ -140,7 +140,9 @@ class ModelWithSource(SafetensorsModel, Generic[Network]):
         if isinstance(given, PreTrainedModel):
             network = given
         else:
-            network = self.source_class.from_pretrained(given, use_safetensors=True)
+            network = self.source_class.from_pretrained(
+                given, use_safetensors=True, trust_remote_code=False
+            )
         self._verify(network, f"{name} was given")
         self.source.network.load_state_dict(network.state_dict())
 

@@ -18,7 +18,8 @@ import ptu_seq.models  # noqa: F401  registers this project's classes with AutoM
 from ptu_seq.data.pair_filters import cut
 from ptu_seq.data.vocabulary import TokenizerPair
 from ptu_seq.errors import UserError
-from ptu_seq.saved_models import load_model
+from ptu_seq.model_trials import try_translator
+from ptu_seq.saved_models import load_model, to_accelerator
 from ptu_seq.translation.alignment import Alignment, align
 
 #: So many batches are read before they are sorted by length and translated.
@@ -101,7 +102,10 @@ class Translator:
         if config is not None:
             _check_size(name, flag, "source", len(tokenizers.source), config.vocab_size)
             _check_size(name, flag, "target", len(tokenizers.target), config.target_vocab_size)
-        return cls(model, tokenizers)
+        translator = cls(model, tokenizers)
+        try_translator(translator, name, flag)
+        to_accelerator(model)
+        return translator
 
     @property
     def limit(self) -> int:

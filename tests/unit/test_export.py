@@ -24,6 +24,7 @@ from ptu_seq.models import (
     RNNForSequenceClassification,
 )
 from ptu_seq.models.collapse import collapse
+from tests.unit.fuzz.models import saved
 
 LENGTH = 6
 LABELS = {0: "cold", 1: "hot"}
@@ -141,9 +142,9 @@ def test_a_file_that_cannot_be_written_is_told(tiny_classifier, tmp_path, capsys
     assert not any(tmp_path.iterdir())
 
 
-def test_without_a_limit_a_length_is_needed(tiny_classifier, tmp_path, capsys):
+def test_without_a_limit_a_length_is_needed(tmp_path, capsys):
     folder = tmp_path / "endless"
-    shutil.copytree(tiny_classifier, folder)
+    shutil.copytree(saved("ptu"), folder)  # which has no table of positions that tells one
     file = folder / "tokenizer_config.json"
     settings = json.loads(file.read_text("utf-8"))
     del settings["model_max_length"]
