@@ -20,15 +20,15 @@ Grids = Mapping[str, Sequence[Setting]]
 
 
 #: Characters that some system does not take in the name of a file.
-_NOT_IN_FILE_NAMES = re.compile(r'[/\\:*?"<>|]')
+_NOT_IN_FILE_NAMES = re.compile(r'[/\\:*?"<>|\0]|^\.{1,2}\Z')
 
 
 def file_name(name: str) -> str:
     """The name of a data set as that of a file or folder, on any system.
 
     Example:
-        >>> file_name("bible:tl-en"), file_name("wmt16/tr-en")
-        ('bible_tl-en', 'wmt16_tr-en')
+        >>> file_name("bible:tl-en"), file_name("wmt16/tr-en"), file_name("..")
+        ('bible_tl-en', 'wmt16_tr-en', '_')
     """
     return _NOT_IN_FILE_NAMES.sub("_", name)
 

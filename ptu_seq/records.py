@@ -30,9 +30,10 @@ def make_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_text("")
         probe.unlink()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the second where its name holds a zero byte
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"--output_dir {folder} cannot be written ({error.strerror}); give a folder that can."
+            f"--output_dir {folder} cannot be written ({reason}); give a folder that can."
         ) from error
 
 
@@ -132,6 +133,6 @@ def content_digest(content: Any) -> str:
 def _parse(text: bytes) -> dict[str, Any] | None:
     try:
         content = json.loads(text.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

@@ -156,9 +156,18 @@ def _read(path: Path) -> ActivationTable | None:
     with contextlib.suppress(OSError):  # the folder may be another's
         os.utime(path)  # used now
     lengths = {n.removesuffix(_LENGTHS): t for n, t in tensors.items() if n.endswith(_LENGTHS)}
+    if not all(_fit(tensors.get(name), own) for name, own in lengths.items()):
+        return None
     return ActivationTable(
         {name: tensors[name] for name in lengths}, {n: t.tolist() for n, t in lengths.items()}
     )
+
+
+def _fit(column: torch.Tensor | None, lengths: torch.Tensor) -> bool:
+    """Whether a column has as many rows as its examples have together."""
+    if column is None or column.ndim == 0 or lengths.ndim != 1 or lengths.is_floating_point():
+        return False
+    return bool((lengths >= 0).all()) and len(column) == int(lengths.sum())
 
 
 def _key(lender: Lender, examples: Sequence[Row], dtype: torch.dtype) -> str:

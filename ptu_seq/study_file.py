@@ -36,7 +36,7 @@ LONGEST_NAME = 100
 
 #: What the study itself has in its folder.
 NOT_NAMES = (
-    *(".", "..", "experiments.json", "figures"),
+    *("experiments.json", "figures"),
     *("summary.json", "summary.md", "report.html"),
 )
 
@@ -150,9 +150,10 @@ def read_study(path: Path) -> StudyFile:
         for experiment in _products(entry, given, module, output_dir, place):
             _check_values(experiment, place)
             key = experiment.name.lower()  # some systems' folders differ in more than case
-            if key in NOT_NAMES:
+            called = entry["name"] if entry.get("name") in (".", "..") else experiment.name
+            if key in NOT_NAMES or called != experiment.name:
                 raise UserError(
-                    f"{place}: no experiment can be named {experiment.name!r}, which is of the "
+                    f"{place}: no experiment can be named {called!r}, which is of the "
                     "study's own folder; give it another name."
                 )
             if key in experiments and experiments[key][1] == place:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ptu_seq.commands.report_folder import NOT_AS_WRITTEN, check_no_links, experiment_names
 from ptu_seq.errors import UserError
 from ptu_seq.records import read_json
 
@@ -38,12 +39,18 @@ def _report(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"RUN_DIR {folder}: {error.filename} cannot be read or written ({error.strerror})."
         ) from error
+    except NOT_AS_WRITTEN as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UserError(
+            f"RUN_DIR {folder}: one of its files does not hold what a recipe writes ({reason})."
+        ) from error
 
 
 def _report_study(folder: Path, study: dict[str, Any]) -> None:
     from ptu_seq.report.study import write_study_report
 
-    experiments = {one["name"]: folder / one["name"] for one in study["experiments"]}
+    check_no_links(folder)
+    experiments = {name: folder / name for name in experiment_names(study, folder)}
     begun = [one for one in experiments.values() if (one / "results.jsonl").is_file()]
     if not begun:
         raise UserError(f"RUN_DIR {folder}: no run of this study has finished yet.")
@@ -68,9 +75,10 @@ def _report_experiment(folder: Path, before: dict[str, Any]) -> None:
         write_summary,
     )
 
+    check_no_links(folder)
     study = read_json(folder / "study.json")
     recipe = before.get("recipe") or study.get("recipe")
-    if recipe is None:
+    if not isinstance(recipe, str):
         raise UserError(f"RUN_DIR {folder}: neither summary.json nor study.json tells the recipe.")
     summary = write_summary(
         folder,

@@ -26,6 +26,10 @@ Predictions = list[int] | list[str]
 logger = logging.getLogger(__name__)
 
 REQUIRED = ("run_id", "method", "source", "target", "size", "seed", "metric", "score")
+_MAPPINGS = ("parameters", "setting", "scores", "signatures")
+OPTIONAL = ("validation_score", "steps", "seconds", "config_hash", *_MAPPINGS)
+#: A number beyond which no result can be, and the characters of a run's id, at most.
+LARGEST, LONGEST_NAME = 1e15, 240
 _FIRST, _LAST = ("scratch", "frozen", "fine_tune"), "ptu"
 
 
@@ -33,8 +37,8 @@ def read_results(output_dir: str | Path) -> list[Result]:
     """The finished runs in `results.jsonl`, in their order; of repeated runs the last one.
 
     Two lines are the same run if method, source, target, size and seed agree. A line that does not
-    parse, as a kill in mid-write leaves it, or lacks a field is left out with a warning. A file
-    that is not there gives an empty list.
+    parse, as a kill in mid-write leaves it, or lacks a field, or has one of another kind, is left
+    out with a warning. A file that is not there gives an empty list.
 
     Raises:
         UserError: if a newer version wrote the folder in a format of its own.
@@ -50,10 +54,12 @@ def read_results(output_dir: str | Path) -> list[Result]:
             continue
         try:
             result = json.loads(line.decode("utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
             logger.warning("%s, line %d: not complete JSON; left out.", path, number)
             continue
-        absent = [k for k in REQUIRED if not isinstance(result, dict) or k not in result]
+        fields = result if isinstance(result, dict) else {}
+        absent = [k for k in REQUIRED if k not in fields or not _is_valid(k, fields[k])]
+        absent += [k for k in OPTIONAL if fields.get(k) is not None and not _is_valid(k, fields[k])]
         if absent:
             logger.warning("%s, line %d: no %s; left out.", path, number, ", ".join(absent))
             continue
@@ -72,7 +78,7 @@ def read_summary(output_dir: str | Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{output_dir}: there is no summary.json to report on.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not complete JSON ({error}).") from None
     return content
 
@@ -149,12 +155,33 @@ def is_ptu(method: str) -> bool:
     return method.split("+")[0] == _LAST
 
 
+def _is_valid(field: str, value: Any) -> bool:
+    """Whether a field of a line is of its kind; a run's id names files, so it must be a name."""
+    if field in _MAPPINGS:
+        return isinstance(value, dict) and (
+            field not in ("parameters", "scores") or all(map(_is_number, value.values()))
+        )
+    if field in ("score", "validation_score", "steps", "seconds"):
+        return _is_number(value)
+    if field == "seed" or (field == "size" and not isinstance(value, str)):
+        return _is_number(value) and isinstance(value, int)
+    if field == "run_id":
+        is_name = isinstance(value, str) and Path(value).name == value and "\0" not in value
+        return is_name and len(value) <= LONGEST_NAME
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one that can be calculated with: not infinite, nor of a thousand digits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+
+
 def _read_json(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         logger.warning("%s: not complete JSON; left out.", path)
         return None
     return content if isinstance(content, dict) else None
