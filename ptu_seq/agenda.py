@@ -49,11 +49,21 @@ class Agenda(Iterator[Job]):
 
     def tell(self, job: Job, outcome: Outcome) -> None:
         """Notes that a job has ended."""
-        if not job.is_tuning:
-            return
+        if job.is_tuning:
+            self._tried(job, outcome.validation_score)
+
+    def tell_diverged(self, job: Job) -> None:
+        """Notes that a job has ended without a score.
+
+        A setting that was tried then counts as 0, the least of every metric.
+        """
+        if job.is_tuning:
+            self._tried(job, 0.0)
+
+    def _tried(self, job: Job, score: float) -> None:
         self._running[job.cell].remove(job.setting)
         trials = self._trials.setdefault(job.cell, [])
-        trials.append(Trial(job.setting, outcome.validation_score))
+        trials.append(Trial(job.setting, score))
         self.tuner.tell(job.cell, trials, self.grids[job.cell.method])
 
     def _next_trial(self, group: list[tuple[Cell, int]]) -> Job | None:

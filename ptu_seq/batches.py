@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import datasets
 import torch
@@ -31,6 +33,46 @@ class Examples(Dataset[Row]):
 
     def __getitem__(self, index: int) -> Row:
         return self.rows[index]
+
+
+#: The label of positions that a loss leaves out.
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class WithinRange:
+    """Makes batches, and sees that their labels are in range: a GPU would end the whole process.
+
+    Args:
+        collate: makes a batch of rows.
+        count: labels go from 0 to `count - 1`; -100 stands for none.
+
+    Example:
+        >>> from functools import partial
+        >>> collate = WithinRange(partial(pad, pad_token_id=0), count=2)
+        >>> collate([{"input_ids": torch.tensor([5]), "labels": torch.tensor(2)}])
+        Traceback (most recent call last):
+        ValueError: an example's label is 2; labels from 0 to 1 are accepted.
+    """
+
+    collate: Callable[[Any], dict[str, Any]]
+    count: int
+
+    def __call__(self, rows: Any) -> dict[str, Any]:
+        """The batch.
+
+        Raises:
+            ValueError: for the first label that is out of range.
+        """
+        batch = self.collate(rows)
+        labels = batch["labels"]
+        outside = labels[((labels < 0) | (labels >= self.count)) & (labels != IGNORED)]
+        if len(outside):
+            raise ValueError(
+                f"an example's label is {int(outside[0])}; labels from 0 to {self.count - 1} are "
+                "accepted."
+            )
+        return batch
 
 
 def pad(rows: Sequence[Row], pad_token_id: int) -> dict[str, Tensor]:

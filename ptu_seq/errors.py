@@ -7,6 +7,7 @@ import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 #: Characters of a message, at most, before those that cannot be printed are written out.
 LONGEST = 1000
@@ -26,6 +27,19 @@ class UserError(Exception):
         if len(said) > LONGEST:
             said = f"{said[: LONGEST - 200]} ... {said[-195:]}"
         return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in said)
+
+
+class NumericalError(UserError):
+    """A training that came to numbers that are none: its study goes on with the other runs.
+
+    Args:
+        sentence: for the person who reads it.
+        **details: JSON-like, such as the step, for `failures.jsonl`.
+    """
+
+    def __init__(self, sentence: str, **details: Any) -> None:
+        super().__init__(sentence)
+        self.details = details
 
 
 def closest(word: str, accepted: Iterable[str]) -> str:

@@ -9,15 +9,16 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from ptu_seq.jobs import Cell, Grids, Job, Outcome, Runner, Size
+from ptu_seq.jobs import Cell, Diverged, Grids, Job, Outcome, Runner, Size, Surviving
 from ptu_seq.runner import JobRunner
 from ptu_seq.study import Study
 from ptu_seq.tuning import Tuner
 
 Do = Callable[[Job], Outcome]
 OnEnd = Callable[[Job, Outcome], None]
+Tell = Callable[[Job, Outcome | Diverged], None]
 
-Launcher = Callable[[Do, int], AbstractContextManager[Runner]]
+Launcher = Callable[[Callable[[Job], Outcome | Diverged], int], AbstractContextManager[Runner]]
 """Makes a context that does jobs, so many at a time: :class:`ptu_seq.runner.JobRunner` is one."""
 
 
@@ -73,7 +74,7 @@ class Experiment:
         trials = self.study.missing_trials(cells, plan.grids, plan.seeds, plan.tuner)
         return trials, len(self.study.missing_runs(cells, plan.seeds))
 
-    def run(self, launcher: Launcher, tell: OnEnd) -> None:
+    def run(self, launcher: Launcher, tell: Tell) -> None:
         """Does what is missing.
 
         Args:
@@ -86,8 +87,10 @@ class Experiment:
             tell(job, outcome)
 
         plan = self.plan
-        with launcher(self.jobs, self.workers) as runner:
-            self.study.run(self.cells, plan.grids, plan.seeds, runner, on_end, plan.tuner)
+        with launcher(Surviving(self.jobs), self.workers) as runner:
+            self.study.run(
+                self.cells, plan.grids, plan.seeds, runner, on_end, plan.tuner, on_diverged=tell
+            )
 
 
 Conduct = Callable[[Experiment], None]
@@ -99,7 +102,7 @@ def run_here(experiment: Experiment) -> None:
     missing = sum(experiment.missing())
     with tqdm(total=missing, unit="run", desc="Transfer", disable=not missing) as bar:
 
-        def tell(job: Job, outcome: Outcome) -> None:
+        def tell(job: Job, outcome: Outcome | Diverged) -> None:
             bar.set_postfix_str(f"{job.cell.target} {job.cell.size} {job.cell.method}")
             bar.update()
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from ptu_seq.errors import NumericalError
+
 if TYPE_CHECKING:
     from ptu_seq.gate_summary import GateSummary
 
@@ -116,7 +118,36 @@ class Outcome:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-Runner = Callable[[Iterable[Job]], Iterator[tuple[Job, Outcome]]]
+@dataclass(frozen=True)
+class Diverged:
+    """What is left of a job whose training came to numbers that are none.
+
+    Args:
+        error: where and when.
+    """
+
+    error: NumericalError
+
+
+@dataclass(frozen=True)
+class Surviving:
+    """Does jobs so that a training that diverges does not end the others; picklable like `do`.
+
+    Args:
+        do: does a job.
+    """
+
+    do: Callable[[Job], Outcome]
+
+    def __call__(self, job: Job) -> Outcome | Diverged:
+        """The job's outcome, or what is left of it."""
+        try:
+            return self.do(job)
+        except NumericalError as error:
+            return Diverged(error.with_traceback(None))
+
+
+Runner = Callable[[Iterable[Job]], Iterator[tuple[Job, Outcome | Diverged]]]
 """Does jobs, in any order, and yields each with its outcome as it ends.
 
 Where it is given an iterator that has ended, it asks once more after every outcome: see

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TextIO
 
-from ptu_seq.jobs import Job, Outcome
+from ptu_seq.jobs import Diverged, Job, Outcome
 
 #: Lines of a terminal that the table leaves to what else is printed.
 SPARE_LINES = 4
@@ -73,7 +73,7 @@ class Progress:
         if self.stream.isatty():
             self._draw(name)
 
-    def tell(self, name: str, job: Job, outcome: Outcome) -> None:
+    def tell(self, name: str, job: Job, outcome: Outcome | Diverged) -> None:
         """Says that a job of an experiment has ended."""
         row = self.rows[name]
         row.trials_done += job.is_tuning

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 import transformers
 from accelerate.utils import send_to_device  # type: ignore[import-untyped]
@@ -24,6 +23,8 @@ from transformers.trainer_callback import TrainerCallback
 from ptu_seq import __version__
 from ptu_seq.best_weights import Weights, read_weights, write_weights
 from ptu_seq.checkpoints import Checkpoint, Checkpoints, State
+from ptu_seq.number_watch import NumberedExamples, NumberWatch
+from ptu_seq.random_state import random_state, set_random_state
 from ptu_seq.source import content_hash
 
 
@@ -62,7 +63,10 @@ class ResumableTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.checkpoints = checkpoints if checkpoint_seconds > 0 else None
         self.checkpoint_seconds = checkpoint_seconds
-        self._epoch = _EpochStart()
+        self._examples = NumberedExamples(self.train_dataset)
+        self.train_dataset = self._examples
+        self._watch = NumberWatch(self.args.device)
+        self._epoch = _EpochStart(self._examples)
         self.add_callback(self._epoch)
         self._resumed: State = None
         self._seconds_before = 0.0  # of the training that the checkpoint has behind it
@@ -117,7 +121,42 @@ class ResumableTrainer(Trainer):
         set_random_state(checkpoint.state["random"])
         return checkpoint.state["result"]
 
+    def training_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor | Any],
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """As Trainer's; a loss that is not finite ends the training.
+
+        Raises:
+            NumericalError: see :class:`ptu_seq.number_watch.NumberWatch`.
+        """
+        assert self.optimizer is not None
+        step = self.state.global_step + 1
+        examples = self._examples.take(len(inputs["labels"]))
+        self._watch.begin(step, examples, max(g["lr"] for g in self.optimizer.param_groups))
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._watch.note("loss", step, loss, self._last_good)
+        return loss
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm)
+        seen, scaler = norm, self.accelerator.scaler
+        if scaler is not None:
+            # Half precision overflows now and then; the scaler leaves the step out and scales less.
+            seen = torch.where(scaler._scale > 1, torch.zeros_like(norm), norm)
+        self._watch.note("norm of the gradient", self.state.global_step + 1, seen, self._last_good)
+        return norm
+
+    @property
+    def _last_good(self) -> Path | None:
+        return None if self.checkpoints is None else self.checkpoints.last_good
+
     def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        control = self.control
+        if control.should_evaluate or control.should_training_stop or self._is_due():
+            self._watch.check(self._last_good)
         super()._maybe_log_save_evaluate(*args, **kwargs)
         ends = self.control.should_training_stop  # what follows writes it: see `write_end`
         if not ends and self.state.global_step > self._last_step and self._is_due():
@@ -203,6 +242,9 @@ class ResumableTrainer(Trainer):
 class _EpochStart(TrainerCallback):
     """Notes torch's random state at the start of an epoch: the order of its batches follows.
 
+    Args:
+        examples: what was drawn of them before is forgotten.
+
     Attributes:
         random: the state.
         begins_with: what to set it to at the start of the next epoch.
@@ -211,6 +253,9 @@ class _EpochStart(TrainerCallback):
     random: Tensor | None = None
     begins_with: Tensor | None = None
 
+    def __init__(self, examples: NumberedExamples) -> None:
+        self.examples = examples
+
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
@@ -218,28 +263,7 @@ class _EpochStart(TrainerCallback):
             torch.set_rng_state(self.begins_with)
             self.begins_with = None
         self.random = torch.get_rng_state()
-
-
-def random_state() -> State:
-    """The state of every generator that a training may draw from."""
-    name, keys, position, has_normal, normal = np.random.get_state(legacy=True)
-    return {
-        "python": random.getstate(),
-        "numpy": [name, np.asarray(keys).tolist(), position, has_normal, normal],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def set_random_state(state: State) -> None:
-    """Sets the generators to what :func:`random_state` gave, read from a checkpoint or not."""
-    version, internal, normal = state["python"]
-    random.setstate((version, tuple(internal), normal))
-    name, keys, *others = state["numpy"]
-    np.random.set_state((name, np.array(keys, np.uint32), *others))
-    torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+        self.examples.clear()
 
 
 def identified(

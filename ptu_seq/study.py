@@ -18,7 +18,8 @@ from ptu_seq.agenda import Agenda
 from ptu_seq.checkpoints import CheckpointStore
 from ptu_seq.environment import environment
 from ptu_seq.errors import UserError
-from ptu_seq.jobs import Cell, Grids, Job, Outcome, Runner, Size, flat
+from ptu_seq.failures import Failures
+from ptu_seq.jobs import Cell, Diverged, Grids, Job, Outcome, Runner, Size, flat
 from ptu_seq.records import (
     append_line,
     content_digest,
@@ -137,6 +138,7 @@ class Study:
         runner: Runner,
         on_end: Callable[[Job, Outcome], None],
         tuner: Tuner | None = None,
+        on_diverged: Callable[[Job, Diverged], None] | None = None,
     ) -> None:
         """Does what is missing: for each target and size first the tuning, then the runs.
 
@@ -148,13 +150,26 @@ class Study:
             on_end: is told of every job that ended, before it is written: what a kill in between
                 leaves is done again.
             tuner: chooses each cell's setting; by trying all of its method's grid if None.
+            on_diverged: is told of every job that ended without an outcome.
+
+        Raises:
+            UserError: at the end, if trainings diverged; `failures.jsonl` has them, until a later
+                call does them again.
         """
+        cells = list(cells)
+        failures = Failures(self.output_dir / "failures.jsonl", cells)
         tuner = tuner or GridTuner()
         trials = self.trials()
         tuner.begin(grids, trials)
         groups = [self.missing_runs(group, seeds) for group in _by_target_and_size(cells)]
         agenda = Agenda(groups, grids, tuner, trials)
         for job, outcome in runner(agenda):
+            if isinstance(outcome, Diverged):
+                if on_diverged is not None:
+                    on_diverged(job, outcome)
+                failures.add(job, outcome.error, self.source, self.config_hash)
+                agenda.tell_diverged(job)
+                continue
             on_end(job, outcome)
             if job.is_tuning:
                 self._write_tuning(job, outcome)
@@ -162,6 +177,7 @@ class Study:
                 self._write_result(job, outcome)
             self.checkpoints.remove(job.file_name)
             agenda.tell(job, outcome)
+        failures.raise_any()
         self.checkpoints.clear()  # of what is no longer asked for
 
     def missing_trials(

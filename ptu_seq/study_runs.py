@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ptu_seq import formats
 from ptu_seq.errors import UserError
 from ptu_seq.experiment import Experiment, Launcher
-from ptu_seq.jobs import Job, Outcome
+from ptu_seq.jobs import Diverged, Job, Outcome
 from ptu_seq.progress import Progress, Row
 from ptu_seq.records import make_writable, read_lines, write_json
 from ptu_seq.report.results import read_results
@@ -76,7 +76,7 @@ class _Conduct:
             return
         self.progress.begin(self.name, *missing)
 
-        def tell(job: Job, outcome: Outcome) -> None:
+        def tell(job: Job, outcome: Outcome | Diverged) -> None:
             self.progress.tell(self.name, job, outcome)
 
         workers = self.workers or experiment.workers

@@ -19,11 +19,12 @@ from transformers import (
 )
 from transformers.trainer_callback import TrainerCallback
 
-from ptu_seq.batches import Examples, Row, pad
+from ptu_seq.batches import Examples, Row, WithinRange, pad
 from ptu_seq.best_weights import BestWeights, write_weights
 from ptu_seq.checkpoints import Checkpoints
 from ptu_seq.evaluation import accuracy
 from ptu_seq.methods.objective import Objective
+from ptu_seq.models.labels import label_names
 from ptu_seq.objectives import Objectives
 from ptu_seq.resumable_trainer import ResumableTrainer, identified
 from ptu_seq.trainer_setup import (
@@ -145,7 +146,7 @@ def fit(
         args=arguments,
         train_dataset=training,
         eval_dataset=validation,
-        data_collator=collate,
+        data_collator=WithinRange(collate, len(label_names(model.config))),
         compute_metrics=_score,
         optimizers=(make_optimizer(groups, options.weight_decay), None),
         checkpoints=identified(checkpoints, model, groups, [decisive(options), seed]),

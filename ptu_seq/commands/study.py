@@ -11,7 +11,7 @@ from ptu_seq.commands.arguments import positive
 from ptu_seq.errors import UserError
 
 if TYPE_CHECKING:
-    from ptu_seq.experiment import Do, Launcher
+    from ptu_seq.experiment import Launcher
 
 
 def add(commands: Any) -> None:
@@ -90,7 +90,7 @@ def _launcher(arguments: argparse.Namespace) -> tuple[Launcher, int]:
 
     address, given = arguments.ray_address, arguments.workers
 
-    def on_cluster(do: Do, workers: int) -> RayRunner:
+    def on_cluster(do: Any, workers: int) -> RayRunner:
         return RayRunner(do, given or (0 if address else workers), address)
 
     return on_cluster, 0

@@ -6,6 +6,7 @@ from typing import NamedTuple, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ptu_seq.models.config import RNNConfig
@@ -68,6 +69,8 @@ def read_sentences(ids: Tensor, kept: Tensor, padding: int) -> Batch:
         kept: true at those that are read; a row without any is read as one padding token.
         padding: the token that fills up what is left.
     """
+    if ids.shape[1] == 0:  # all are empty, and not even padded
+        ids, kept = F.pad(ids, (0, 1), value=padding), F.pad(kept, (0, 1))
     order = kept.logical_not().int().argsort(dim=1, stable=True)
     lengths = kept.sum(1).clamp(min=1)
     mask = torch.arange(ids.shape[1], device=ids.device) < lengths.unsqueeze(1)

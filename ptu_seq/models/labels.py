@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -89,13 +90,41 @@ def classification_loss(
     """
     if labels is None:
         return None
-    loss: Tensor = model.loss_function(
-        labels=labels,
-        pooled_logits=logits,
-        config=model.config,
-        num_items_in_batch=num_items_in_batch,
-    )
+    with labels_within(labels, logits.shape[-1]):
+        loss: Tensor = model.loss_function(
+            labels=labels,
+            pooled_logits=logits,
+            config=model.config,
+            num_items_in_batch=num_items_in_batch,
+        )
     return loss
+
+
+@contextmanager
+def labels_within(labels: Tensor | None, count: int) -> Iterator[None]:
+    """Says what is wrong where a loss meets a label that is out of range.
+
+    On a CPU alone: a GPU cannot say it, so batches are checked before they go there
+    (:class:`ptu_seq.batches.WithinRange`).
+
+    Args:
+        labels: what the loss compares with, if anything; -100 stands for none.
+        count: labels go from 0 to `count - 1`.
+
+    Raises:
+        ValueError: in place of torch's IndexError.
+    """
+    try:
+        yield
+    except IndexError as error:
+        if labels is None:
+            raise
+        outside = labels[((labels < 0) | (labels >= count)) & (labels != -100)]
+        if not len(outside):
+            raise
+        raise ValueError(
+            f"an example's label is {int(outside[0])}; labels from 0 to {count - 1} are accepted."
+        ) from error
 
 
 def label_names(config: PreTrainedConfig) -> list[str]:

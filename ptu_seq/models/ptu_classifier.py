@@ -22,7 +22,7 @@ from ptu_seq.models.encoding import (
     read_batch,
     rnn_options,
 )
-from ptu_seq.models.labels import copy_classifier
+from ptu_seq.models.labels import copy_classifier, labels_within
 from ptu_seq.models.lending import recall
 from ptu_seq.models.token_gates import OnTokenGates, ReportsGates, at_tokens, padded
 from ptu_seq.models.with_source import ModelWithSource, check_names, describe_source
@@ -184,7 +184,8 @@ class PTUForSequenceClassification(ReportsGates, ModelWithSource[RNNForSequenceC
             config=self.config,
             num_items_in_batch=num_items_in_batch,
         )
-        total = loss(pooled_logits=logits)
+        with labels_within(labels, logits.shape[-1]):
+            total = loss(pooled_logits=logits)
         if self.training and self.config.branch_loss and self.classifier_unit.pinned is None:
             branches = loss(pooled_logits=s) + loss(pooled_logits=t)
             total = total + self.config.branch_loss * branches

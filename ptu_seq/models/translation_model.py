@@ -13,6 +13,7 @@ from transformers.modeling_outputs import ModelOutput, Seq2SeqLMOutput
 
 from ptu_seq.models.decoder import Decoded
 from ptu_seq.models.decoding_state import DecodingState
+from ptu_seq.models.labels import labels_within
 from ptu_seq.models.seq2seq_config import Seq2SeqConfig
 from ptu_seq.nn.gated import OnGates
 
@@ -114,7 +115,7 @@ class TranslationGenerationMixin(GenerationMixin):
             cache: the same as `past_key_values`, by the name that newer transformers have for it.
 
         Raises:
-            ValueError: if there is nothing to read.
+            ValueError: if there is nothing to read, or on a CPU if a label is no token.
         """
         if decoder_input_ids is None:
             if labels is None:
@@ -126,9 +127,10 @@ class TranslationGenerationMixin(GenerationMixin):
         if state is None:
             state = self._first_state(input_ids, attention_mask, encoder_outputs)
             state = state.with_rows(len(decoder_input_ids))
-        decoded, state = self.decode(decoder_input_ids, state)
-        logits = self.logits(decoded)
-        loss = None if labels is None else self._loss(logits, labels, num_items_in_batch)
+        with labels_within(labels, self.target_config.target_vocab_size):
+            decoded, state = self.decode(decoder_input_ids, state)
+            logits = self.logits(decoded)
+            loss = None if labels is None else self._loss(logits, labels, num_items_in_batch)
         keep = labels is None if use_cache is None else use_cache
         kept: dict[str, Any] = {STATE_NAME: state if keep else None}
         return Seq2SeqLMOutput(

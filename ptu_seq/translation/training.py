@@ -25,6 +25,7 @@ from transformers import (
 )
 from transformers.trainer_callback import TrainerCallback
 
+from ptu_seq.batches import WithinRange
 from ptu_seq.best_weights import BestWeights, write_weights
 from ptu_seq.checkpoints import Checkpoints
 from ptu_seq.data.vocabulary import TokenizerPair
@@ -102,6 +103,8 @@ def train_translator(
     )
     one_device(arguments)
     best = BestWeights(options.average_checkpoints)
+    padded = partial(collate, pad_token_id=int(model.config.pad_token_id))
+    words = getattr(model.config, "decoder_vocab_size", None) or model.config.vocab_size
     rows = validation_rows(validation, options.validation_sentences)
     added = Objectives(objectives)
     groups = [*parameter_groups, *added.parameter_groups]
@@ -115,7 +118,7 @@ def train_translator(
         objectives=added,
         train_dataset=training,
         eval_dataset=[validation[i] for i in rows],
-        data_collator=partial(collate, pad_token_id=int(model.config.pad_token_id)),
+        data_collator=WithinRange(padded, words),
         compute_metrics=_Score(
             tokenizers, options.metric, [references[i] for i in rows] if references else None
         ),

@@ -28,7 +28,12 @@ def texts(folder: Path) -> tuple[ModuleType, dict[str, Any], str]:
     rows = (sentences(count, seed) for seed, count in enumerate((60, 20, 20, 40, 20, 20)))
     source = write_dataset(folder / "books", next(rows), next(rows), next(rows))
     target = write_dataset(folder / "films", next(rows), next(rows), next(rows))
-    words = {"vocab_size": 100, "hidden_size": 6, "embedding_size": 6, "source_max_steps": 6}
+    words: dict[str, Any] = {
+        "vocab_size": 100,
+        "hidden_size": 6,
+        "embedding_size": 6,
+        "source_max_steps": 6,
+    }
     words |= {"sizes": 20, "methods": "gradual_unfreezing", "batch_size": 8}
     return (
         sentence_classification,
@@ -42,7 +47,13 @@ def images(folder: Path) -> tuple[ModuleType, dict[str, Any], str]:
         (folder / name).mkdir()
         for j, split in enumerate(("train", "validation", "test")):
             np.savez(folder / name / f"{split}.npz", **strokes(30, 3 * i + j, 16))  # type: ignore[arg-type]
-    words = {"width": 2, "image_size": 16, "source_max_steps": 6, "sizes": 3, "methods": "l2_sp"}
+    words: dict[str, Any] = {
+        "width": 2,
+        "image_size": 16,
+        "source_max_steps": 6,
+        "sizes": 3,
+        "methods": "l2_sp",
+    }
     words |= {"batch_size": 8}
     places = {"source_dataset": folder / "large", "target_datasets": folder / "little"}
     return image_pair, {**places, **words}, "source"

@@ -48,13 +48,21 @@ class Stopped(Exception):
 class StopAt(TrainerCallback):
     """Raises at the end of a step, before its evaluation and its checkpoint.
 
+    Or makes a weight infinite before a step, if that is wanted: `poisoned` is the step.
+
     Attributes:
         steps: those that were taken.
     """
 
-    def __init__(self, step: int | None) -> None:
+    def __init__(self, step: int | None, poisoned: int | None) -> None:
         self.step = step
+        self.poisoned = poisoned
         self.steps: list[int] = []
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step + 1 == self.poisoned:
+            weights = [w for w in kwargs["model"].parameters() if w.requires_grad]
+            weights[-1].data.fill_(torch.nan)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.steps.append(state.global_step)
@@ -112,17 +120,21 @@ def text_examples(count: int, seed: int) -> Examples:
     return Examples(datasets.Dataset.from_dict(columns))
 
 
-def text(name: str, **changed: Any) -> Run:
+def text(name: str, poisoned: int | None = None, **changed: Any) -> Run:
     """Of a classifier of sentences."""
     method = get_method(name)
     setting, task = method.grid[0], Task(LABELS, {})
 
     def run(checkpoints: Checkpoints | None, stop_at: int | None) -> Ended:
         set_seed(1)
-        shape = {"embedding_size": 4, "hidden_size": 4, "embedding_dropout": 0.3}
+        shape: dict[str, Any] = {
+            "embedding_size": 4,
+            "hidden_size": 4,
+            "embedding_dropout": 0.3,
+        }
         source = RNNForSequenceClassification(RNNConfig(vocab_size=20, id2label=LABELS, **shape))
         model = method.build(source, task, setting)
-        stop = StopAt(stop_at)
+        stop = StopAt(stop_at, poisoned)
         batch = pad(text_examples(4, 5).rows, 0)
         del batch["labels"]
         history = GateHistory(batch) if hasattr(model, "gates") else None
@@ -156,7 +168,7 @@ def image_examples(count: int, seed: int) -> ImageExamples:
     return ImageExamples(ImageSplit(pixels.numpy(), labels.long().numpy()), 16, 1)
 
 
-def image(name: str, **changed: Any) -> Run:
+def image(name: str, poisoned: int | None = None, **changed: Any) -> Run:
     """Of a classifier of images."""
     method = get_image_method(name)
     setting, task = method.grid[0], Task(LABELS, {})
@@ -165,7 +177,7 @@ def image(name: str, **changed: Any) -> Run:
         set_seed(1)
         source = new_network(NetworkShape("resnet", 4, 16, 1, dropout=0.3), LABELS)
         model = method.build(source, task, setting)
-        stop = StopAt(stop_at)
+        stop = StopAt(stop_at, poisoned)
         pixels = image_examples(4, 5).pixels
         history = GateHistory({"pixel_values": pixels}) if hasattr(model, "gates") else None
 
@@ -192,7 +204,7 @@ def image(name: str, **changed: Any) -> Run:
     return run
 
 
-def translation(name: str, **changed: Any) -> Run:
+def translation(name: str, poisoned: int | None = None, **changed: Any) -> Run:
     """Of a translator."""
     method = get_translation_method(name)
     setting = method.grid[0]
@@ -209,7 +221,7 @@ def translation(name: str, **changed: Any) -> Run:
         set_seed(1)
         model = method.build(family.parent, task, setting)
         padding = partial(collate, pad_token_id=int(model.config.pad_token_id))
-        stop = StopAt(stop_at)
+        stop = StopAt(stop_at, poisoned)
         history = GateHistory(padding(pairs[:2])) if hasattr(model, "gates") else None
 
         def domains(model: PreTrainedModel) -> SentenceReader:
