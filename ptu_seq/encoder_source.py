@@ -12,7 +12,13 @@ from ptu_seq.errors import UserError
 from ptu_seq.model_files import check_files, check_network
 from ptu_seq.models import EncoderForSequenceClassification, PTUEncoderForSequenceClassification
 from ptu_seq.records import content_digest, read_json, write_json
-from ptu_seq.saved_models import CANNOT_LOAD, check_folder, reason_of, tokens_read
+from ptu_seq.saved_models import (
+    CANNOT_LOAD,
+    check_folder,
+    panics_as_errors,
+    reason_of,
+    tokens_read,
+)
 from ptu_seq.source import content_hash
 from ptu_seq.study import Study
 from ptu_seq.trainer_setup import quiet_transformers
@@ -44,7 +50,8 @@ def prepare_encoder(name: str, seed: int, max_length: int, study: Study) -> Path
         config = AutoConfig.from_pretrained(place, trust_remote_code=False)
         check_network(place, config, AutoModel, "--source_model")
         model = EncoderForSequenceClassification.from_encoder(place)
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        with panics_as_errors():
+            tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     except UserError:
         raise
     except CANNOT_LOAD as error:

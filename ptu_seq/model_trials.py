@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ptu_seq.errors import UserError
-from ptu_seq.saved_models import CANNOT_LOAD, reason_of, tokens_read
+from ptu_seq.saved_models import CANNOT_LOAD, panics_as_errors, reason_of, tokens_read
 
 if TYPE_CHECKING:
     from ptu_seq.inference import Classifier
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def try_classifier(classifier: Classifier, name: str) -> None:
-    """Has a classifier read a text and the last token of its vocabulary.
+    """Has a classifier read two texts and the last token of its vocabulary.
 
     Texts are cut to what the network reads from now on, if its tokenizer told of more.
 
@@ -32,7 +32,8 @@ def try_classifier(classifier: Classifier, name: str) -> None:
     try:
         sides = 1 + classifier.is_pair
         _limit(classifier.model, classifier.tokenizer, sides)
-        classifier.probabilities([("a",) * sides])
+        with panics_as_errors():
+            classifier.probabilities([("a",) * sides, ("a a a",) * sides])
         last = _last(classifier.tokenizer).expand(1, sides)
         types = {"token_type_ids": torch.arange(sides)[None]} if classifier.is_pair else {}
         with torch.inference_mode():
@@ -65,7 +66,9 @@ def try_translator(translator: Translator, name: str, flag: str) -> None:
         written = model.generate(
             _last(tokenizers.source), max_new_tokens=1, num_beams=1, num_return_sequences=1
         )
-        tokenizers.decode_target(written)
+        with panics_as_errors():
+            tokenizers.encode_source(["a"])
+            tokenizers.decode_target(written)
     except CANNOT_LOAD as error:
         raise UserError(
             f"{flag} {name}: its vocabularies and its network do not fit together "

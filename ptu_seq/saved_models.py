@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,7 +59,8 @@ def load_model(
         model, loading = auto_class.from_pretrained(
             name, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
-        tokenizer = load_tokenizer(name)
+        with panics_as_errors():
+            tokenizer = load_tokenizer(name)
     except UserError:
         raise
     except CANNOT_LOAD as error:
@@ -72,6 +74,17 @@ def load_model(
             f"trained as a {kind}."
         )
     return model.eval(), tokenizer
+
+
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Raises RuntimeError where the Rust code of tokenizers panics, which is no Exception."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise RuntimeError(str(error)) from error
 
 
 def to_accelerator(model: nn.Module) -> None:

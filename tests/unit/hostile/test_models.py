@@ -180,6 +180,22 @@ def test_a_vocabulary_that_is_larger_than_the_network_is_refused(place, refuse):
     assert "do not fit together" in refuse("classify", "--model", str(place))
 
 
+@pytest.mark.parametrize(("command", "base"), [("classify", "ptu"), ("translate", "rnn_mt")])
+def test_a_tokenizer_whose_reading_panics_is_refused(command, base, place, refuse):
+    """What Rust's panics raise is not an Exception."""
+    copy_of(base, place)
+    content = json.loads((place / "tokenizer.json").read_bytes())
+    content["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    (place / "tokenizer.json").write_text(json.dumps(content))
+    assert "can be loaded" in refuse(command, "--model", str(place))
+
+
+def test_a_tokenizer_that_does_not_fill_up_batches_is_refused(place, refuse):
+    copy_of("ptu", place)
+    change(place / "tokenizer_config.json", model_input_names=["attention_mask"])
+    assert "do not fit together" in refuse("classify", "--model", str(place))
+
+
 def test_a_text_longer_than_the_network_reads_is_cut(place):
     """Many tokenizers on the hub tell no limit."""
     copy_of("bert", place)
