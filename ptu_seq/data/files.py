@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import datasets
 from datasets import Dataset
@@ -116,31 +116,50 @@ def _read_separated(path: Path, separator: str, encoding: str) -> Dataset:
     # "utf-8-sig" is UTF-8 that skips the byte-order mark spreadsheets write.
     encoding = "utf-8-sig" if encoding == "utf-8" else encoding
     with path.open(encoding=encoding, newline="") as file:
-        records = csv.reader(file, delimiter=separator, strict=True)
-        try:
-            header = next(records, [])
-            if any("\0" in name for name in header):
-                raise UserError(f"{path}, line 1: a column's name holds a zero byte.")
-            columns: dict[str, list[str]] = {name: [] for name in header}
-            if len(columns) < len(header):
-                raise UserError(f"{path}, line 1: a column name occurs twice in the header.")
-            for record in records:
-                if record and len(record) != len(header):
-                    _refuse(
-                        path,
-                        records.line_num,
-                        f"{len(record)} fields where the header has {len(header)}; put quotation "
-                        "marks around a text that contains the separator",
-                    )
-                for column, value in zip(columns.values(), record, strict=False):
-                    column.append(value)
-        except csv.Error as error:
-            _refuse(
-                path,
-                records.line_num,
-                f"{error}; double the quotation marks inside a quoted text",
-            )
+        records = separated_records(path, file, separator)
+        columns: dict[str, list[str]] = {name: [] for name in next(records)}
+        for record in records:
+            for column, value in zip(columns.values(), record, strict=True):
+                column.append(value)
     return Dataset.from_dict(columns)
+
+
+def separated_records(path: Path, lines: Iterable[str], separator: str) -> Iterator[list[str]]:
+    """The records of a CSV or TSV file, its header first; blank lines are none.
+
+    Args:
+        path: the file, for messages.
+        lines: its lines, with their ends.
+        separator: what stands between fields.
+
+    Raises:
+        UserError: naming the line, for a column name that occurs twice, a record that is not as
+            long as the header, or bad quotation marks.
+    """
+    records = csv.reader(lines, delimiter=separator, strict=True)
+    try:
+        header = next(records, [])
+        if any("\0" in name for name in header):
+            raise UserError(f"{path}, line 1: a column's name holds a zero byte.")
+        if len(set(header)) < len(header):
+            raise UserError(f"{path}, line 1: a column name occurs twice in the header.")
+        yield header
+        for record in records:
+            if record and len(record) != len(header):
+                refuse(
+                    path,
+                    records.line_num,
+                    f"{len(record)} fields where the header has {len(header)}; put quotation "
+                    "marks around a text that contains the separator",
+                )
+            if record:
+                yield record
+    except csv.Error as error:
+        refuse(
+            path,
+            records.line_num,
+            f"{error}; double the quotation marks inside a quoted text",
+        )
 
 
 def _check_kind(path: Path) -> None:
@@ -157,30 +176,51 @@ def _check_json_lines(path: Path) -> None:
     """Raises for the first line that is not a JSON object (called once loading has failed)."""
     with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                _refuse(path, number, f"not valid JSON ({error.msg})")
-            if not isinstance(row, dict):
-                _refuse(path, number, 'not a JSON object such as {"text": "...", "label": 0}')
+            if line.strip():
+                parse_json_line(path, number, line)
 
 
-def _check_encoding(path: Path, encoding: str) -> None:
+def parse_json_line(path: Path, number: int, line: str) -> dict[str, Any]:
+    """The object that a line of a JSON-lines file holds.
+
+    Raises:
+        UserError: naming the line, if it is no JSON object.
+    """
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        refuse(path, number, f"not valid JSON ({error.msg})")
+    if not isinstance(row, dict):
+        refuse(path, number, 'not a JSON object such as {"text": "...", "label": 0}')
+    return row
+
+
+def decoded_lines(path: Path, encoding: str = "utf-8") -> Iterator[str]:
+    """The lines of a text file with their ends, one at a time.
+
+    Raises:
+        UserError: naming the line, for one that is not in `encoding`.
+    """
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                line.decode(encoding)
+                text = line.decode(encoding)
             except UnicodeDecodeError as error:
-                _refuse(
+                refuse(
                     path,
                     number,
                     f"byte {error.start + 1} of the line (0x{line[error.start]:02x}) is not "
                     f"{encoding.upper()}; convert the file first, for instance with "
                     f"`iconv -f latin1 -t utf-8 {path.name} > converted{path.suffix}`",
                 )
+            yield text.removeprefix("\ufeff") if number == 1 else text
 
 
-def _refuse(path: Path, line: int, what: str) -> NoReturn:
+def _check_encoding(path: Path, encoding: str) -> None:
+    for _ in decoded_lines(path, encoding):
+        pass
+
+
+def refuse(path: Path, line: int, what: str) -> NoReturn:
+    """Raises the error for a line of a file."""
     raise UserError(f"{path}, line {line}: {what}.")

@@ -41,8 +41,20 @@ def read_parallel_text(folder: Path) -> dict[str, Table]:
         UserError: if the sides of a split differ in length, or a side is missing, empty or not in
             UTF-8.
     """
+    return {
+        split: Table(f"{folder / sides[0].stem}.*", _read_sides(sides))
+        for split, sides in parallel_files(folder).items()
+    }
+
+
+def parallel_files(folder: Path) -> dict[str, list[Path]]:
+    """The files of each split that a folder has, one a language.
+
+    Raises:
+        UserError: if a split has files by two names, or in one language only.
+    """
     files = _language_files(folder)
-    tables = {}
+    splits = {}
     for split, accepted in SPLIT_NAMES.items():
         stems = [stem for stem in accepted if any(path.stem == stem for path in files)]
         if len(stems) > 1:
@@ -51,9 +63,9 @@ def read_parallel_text(folder: Path) -> dict[str, Table]:
                 "split: keep one of them."
             )
         if stems:
-            sides = [path for path in files if path.stem == stems[0]]
-            tables[split] = Table(f"{folder / stems[0]}.*", _read_sides(sides))
-    return tables
+            splits[split] = [path for path in files if path.stem == stems[0]]
+            _check_sides(splits[split])
+    return splits
 
 
 def _language_files(folder: Path) -> list[Path]:
@@ -66,12 +78,15 @@ def _language_files(folder: Path) -> list[Path]:
     ]
 
 
-def _read_sides(paths: list[Path]) -> Dataset:
+def _check_sides(paths: list[Path]) -> None:
     if len(paths) < 2:
         raise UserError(
             f"{paths[0]} has no other side: parallel text needs a file for each language, such as "
             f"{paths[0].stem}.fr and {paths[0].stem}.en."
         )
+
+
+def _read_sides(paths: list[Path]) -> Dataset:
     columns = {path.suffix.removeprefix("."): read_lines(path) for path in paths}
     (first, *others) = zip(paths, columns.values(), strict=True)
     for path, lines in others:

@@ -68,7 +68,7 @@ def extract_rows(
     splits: dict[str, Rows] = {}
     text_columns: tuple[str, ...] = ()
     for split, table in tables.items():
-        texts, label = _find_columns(table)
+        texts, label = find_columns(table)
         ours = ("text",) if len(texts) == 1 else ("premise", "hypothesis")
         if text_columns and ours != text_columns:
             raise UserError(
@@ -88,7 +88,12 @@ def extract_rows(
     return text_columns, splits, names
 
 
-def _find_columns(table: Table) -> tuple[tuple[str, ...], str]:
+def find_columns(table: Table) -> tuple[tuple[str, ...], str]:
+    """The columns of text and the column of labels that a table has, as it calls them.
+
+    Raises:
+        UserError: if one is missing or holds lists.
+    """
     columns = table.rows.column_names
     texts: list[tuple[str, ...]] = [pair for pair in PAIR_NAMES if set(pair) <= set(columns)]
     texts += [(name,) for name in TEXT_NAMES if name in columns]

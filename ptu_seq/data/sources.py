@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import datasets
 from datasets import Dataset
@@ -61,7 +61,15 @@ def read_folder(folder: Path, also: str = "") -> dict[str, Table]:
     Raises:
         UserError: if there is no training file, two files for one split, or an unreadable one.
     """
-    tables = {}
+    return {
+        split: Table(str(path), read_table(path))
+        for split, path in split_files(folder, also).items()
+    }
+
+
+def split_files(folder: Path, also: str = "") -> dict[str, Path]:
+    """The file of each split that a folder has: see :func:`read_folder`."""
+    files = {}
     for split, accepted in SPLIT_NAMES.items():
         candidates = [folder / f"{stem}{end}" for stem in accepted for end in EXTENSIONS]
         found = [path for path in candidates if path.is_file()]
@@ -71,20 +79,20 @@ def read_folder(folder: Path, also: str = "") -> dict[str, Table]:
                 "keep one of them."
             )
         if found:
-            tables[split] = Table(str(found[0]), read_table(found[0]))
-    if "train" in tables:
-        return tables
+            files[split] = found[0]
+    if "train" in files:
+        return files
     alone = [
         path
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in EXTENSIONS and path.is_file() and path.name != "labels.json"
     ]
-    if len(alone) != 1 or tables:
+    if len(alone) != 1 or files:
         raise UserError(
             f"{folder} has no train file: accepted are train, validation and test files "
             f"({', '.join(EXTENSIONS)}), or one file alone{also}."
         )
-    return {"train": Table(str(alone[0]), read_table(alone[0]))}
+    return {"train": alone[0]}
 
 
 def read_hub(name: str, bundled: Mapping[str, object]) -> dict[str, Table]:
@@ -102,6 +110,21 @@ def read_hub(name: str, bundled: Mapping[str, object]) -> dict[str, Table]:
         UserError: if `name` reads like a local path, the hub cannot be reached or does not have
             it, or it has no train split.
     """
+    return {
+        split: Table(where, rows) for split, (where, rows) in open_hub(name, bundled).items()
+    }
+
+
+def open_hub(
+    name: str, bundled: Mapping[str, object], **options: Any
+) -> dict[str, tuple[str, Any]]:
+    """The splits of a data set on the hub, each with its name for messages.
+
+    Args:
+        name: see :func:`read_hub`.
+        bundled: see :func:`read_hub`.
+        **options: further ones of `datasets.load_dataset`, such as `streaming=True`.
+    """
     path = local_path(name)
     if name.startswith((".", "/", "~")) or path.suffix.lower() in EXTENSIONS:
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -113,7 +136,7 @@ def read_hub(name: str, bundled: Mapping[str, object]) -> dict[str, Table]:
             "needs its owner in front (owner/name)."
         )
     try:
-        loaded = _load_from_hub(name)
+        loaded = _load_from_hub(name, **options)
     except Exception as error:  # the hub's client raises a dozen unrelated types
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise UserError(
@@ -121,36 +144,36 @@ def read_hub(name: str, bundled: Mapping[str, object]) -> dict[str, Table]:
             f"({', '.join(bundled)}), not a file or folder here, and the Hugging Face hub did not "
             f"give it ({reason})"
         ) from error
-    tables = {}
+    splits = {}
     for split, accepted in SPLIT_NAMES.items():
         key = next((key for key in accepted if key in loaded), None)
         if key is not None:
-            tables[split] = Table(f"{name}:{key}", loaded[key])
-    if "train" not in tables:
+            splits[split] = (f"{name}:{key}", loaded[key])
+    if "train" not in splits:
         raise UserError(f"{name} has no train split, only {', '.join(loaded)}.")
-    return tables
+    return splits
 
 
-def _load_from_hub(name: str) -> Mapping[str, Dataset]:
+def _load_from_hub(name: str, **options: Any) -> Mapping[str, Any]:
     """Loads "path", and if that is not on the hub, "path" with the last part as configuration."""
     try:
-        return _load(name, None)
+        return _load(name, None, **options)
     except Exception as error:
         path, _, config = name.rpartition("/")
         if not path:
             raise
         try:
-            return _load(path, config)
+            return _load(path, config, **options)
         except ValueError:
             raise  # there is such a path, and the message lists its configurations
         except Exception:
             raise error from None
 
 
-def _load(path: str, config: str | None) -> Mapping[str, Dataset]:
+def _load(path: str, config: str | None, **options: Any) -> Mapping[str, Any]:
     try:
-        return datasets.load_dataset(path, config)
+        return datasets.load_dataset(path, config, **options)
     except RuntimeError:
         # Older data sets are loading scripts, which `datasets` no longer runs; the hub keeps a
         # copy of what they gave.
-        return datasets.load_dataset(path, config, revision="refs/convert/parquet")
+        return datasets.load_dataset(path, config, revision="refs/convert/parquet", **options)
