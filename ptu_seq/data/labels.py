@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ptu_seq.data.rows import Rows
 from ptu_seq.errors import UserError, closest
@@ -63,55 +64,84 @@ def index_labels(
             if "train" has one class only.
     """
     train = splits["train"]
-    index: dict[int | str, int]
-    if names is None:
-        keys = {_canonical(row.label) for row in train.rows} - {""}
-        ordered = sorted(keys, key=lambda key: (isinstance(key, str), key))
-        names = tuple(str(key) for key in ordered)
-        index = {key: i for i, key in enumerate(ordered)}
-        accepted = _shorten(names)
-    else:
-        index = {i: i for i in range(len(names))} | {name: i for i, name in enumerate(names)}
-        accepted = f"0 to {len(names) - 1} or {_shorten(names)}"
+    found = LabelIndex.of(names, [row.label for row in train.rows])
     indexed = {
         split: Rows(
-            rows.where, [row._replace(label=_look_up(index, row.label)) for row in rows.rows]
+            rows.where, [row._replace(label=found.look_up(row.label)) for row in rows.rows]
         )
         for split, rows in splits.items()
     }
     seen = {row.label for row in indexed["train"].rows}
     for split, (where, rows) in splits.items():
         for row, new in zip(rows, indexed[split].rows, strict=True):
-            if new.label in seen and new.label is not None:
-                continue
-            place = f"{where}, row {row.number}"
-            if _canonical(row.label) == "":
-                raise UserError(f"{place}: the label is missing; accepted are {accepted}.")
-            if new.label is None:
-                hint = closest(str(row.label), names)
-                raise UserError(
-                    f"{place}: unknown label {row.label!r}{hint}; accepted are {accepted}."
-                )
-            raise UserError(
-                f"{place}: the label {row.label!r} never occurs in {train.where}, so no classifier "
-                "can learn it."
-            )
+            if new.label not in seen or new.label is None:
+                found.refuse(f"{where}, row {row.number}", row.label, train.where)
+    check_classes(seen, found.names, train.where)
+    return indexed, found.names
+
+
+def check_classes(seen: Collection[int | None], names: Sequence[str], where: str) -> None:
+    """Raises UserError if there is one class only among the labels of training rows."""
     if len(seen) < 2:
-        only = names[next(iter(seen))]
+        only = names[next(iter(seen)) or 0]
         raise UserError(
-            f"{train.where} has one class only ({only!r}): a classifier needs at least two."
+            f"{where} has one class only ({only!r}): a classifier needs at least two."
         )
-    return indexed, names
 
 
-def _look_up(index: Mapping[int | str, int], label: Any) -> int | None:
-    """A name goes before a number, so that names such as "1" and "2" mean themselves."""
-    if isinstance(label, str) and label.strip() in index:
-        return index[label.strip()]
-    return index.get(_canonical(label))
+@dataclass(frozen=True)
+class LabelIndex:
+    """Which index each label has, however it is written.
+
+    Attributes:
+        names: a label's name at its index.
+        index: the index of each label, in its canonical form.
+        accepted: what a label may be, for messages.
+    """
+
+    names: tuple[str, ...]
+    index: Mapping[int | str, int]
+    accepted: str
+
+    @classmethod
+    def of(cls, names: tuple[str, ...] | None, labels: Iterable[Any]) -> LabelIndex:
+        """The index of known names, or without them of the labels, sorted as in `index_labels`."""
+        if names is not None:
+            index: dict[int | str, int] = {i: i for i in range(len(names))}
+            index |= {name: i for i, name in enumerate(names)}
+            return cls(names, index, f"0 to {len(names) - 1} or {_shorten(names)}")
+        keys = {canonical(label) for label in labels} - {""}
+        ordered = sorted(keys, key=lambda key: (isinstance(key, str), key))
+        names = tuple(str(key) for key in ordered)
+        return cls(names, {key: i for i, key in enumerate(ordered)}, _shorten(names))
+
+    def look_up(self, label: Any) -> int | None:
+        """A name goes before a number, so that names such as "1" and "2" mean themselves."""
+        if isinstance(label, str) and label.strip() in self.index:
+            return self.index[label.strip()]
+        return self.index.get(canonical(label))
+
+    def refuse(self, place: str, label: Any, train: str) -> NoReturn:
+        """Raises the error for a label that is missing, unknown or not among training rows.
+
+        Args:
+            place: where it is: a file and a row.
+            label: as the file has it.
+            train: where the training rows come from.
+        """
+        if canonical(label) == "":
+            raise UserError(f"{place}: the label is missing; accepted are {self.accepted}.")
+        if self.look_up(label) is None:
+            hint = closest(str(label), self.names)
+            raise UserError(
+                f"{place}: unknown label {label!r}{hint}; accepted are {self.accepted}."
+            )
+        raise UserError(
+            f"{place}: the label {label!r} never occurs in {train}, so no classifier can learn it."
+        )
 
 
-def _canonical(label: Any) -> int | str:
+def canonical(label: Any) -> int | str:
     """1, 1.0, True and "1" are one label; None, NaN and "" are the missing one, ""."""
     if label is None or label != label:
         return ""

@@ -90,6 +90,28 @@ def truncate_pairs(
     return [{side: cut(ids, max_length) for side, ids in example.items()} for example in examples]
 
 
+def learnable(
+    example: Example,
+    max_length: int,
+    max_length_ratio: float | None = None,
+    *,
+    truncate: bool = False,
+) -> Example | None:
+    """What :func:`filter_pairs` leaves of one pair: the pair, cut if need be, or None.
+
+    Example:
+        >>> learnable({"input_ids": [7, 8, 9, 3], "labels": [5, 3]}, 3) is None
+        True
+        >>> learnable({"input_ids": [7, 8, 9, 3], "labels": [5, 3]}, 3, truncate=True)
+        {'input_ids': [7, 8, 3], 'labels': [5, 3]}
+    """
+    if not _is_even(example, max_length_ratio):
+        return None
+    if truncate:
+        return {side: cut(ids, max_length) for side, ids in example.items()}
+    return example if _length(example) <= max_length else None
+
+
 def cut(ids: list[int], limit: int) -> list[int]:
     """The first tokens of a sentence that is too long, with the end token that it had.
 

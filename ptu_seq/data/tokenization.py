@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,29 @@ def encode(
         A table with "input_ids", "attention_mask", "labels", and for pairs "token_type_ids"
         (0 premise, 1 hypothesis); not padded.
     """
+    fingerprint = _fingerprint(split, tokenizer, text_columns, max_length)
+    with quiet_datasets():
+        return split.map(
+            partial(
+                encode_batch,
+                tokenizer=tokenizer,
+                text_columns=text_columns,
+                max_length=max_length,
+            ),
+            batched=True,
+            remove_columns=split.column_names,
+            cache_file_name=_cache_file(fingerprint),
+            new_fingerprint=fingerprint,
+        )
+
+
+def encode_batch(
+    batch: Mapping[str, Sequence[Any]],
+    tokenizer: PreTrainedTokenizerFast,
+    text_columns: Sequence[str],
+    max_length: int,
+) -> dict[str, list[Any]]:
+    """Tokenises some rows, given and returned as columns: see :func:`encode`."""
     # A word has at least one token, so the rest of a long text cannot matter; cutting it off first
     # is three times faster on reviews.
     head = re.compile(rf"(?:\S+\s+){{{max_length + SPARE_WORDS}}}")
@@ -144,35 +168,24 @@ def encode(
         match = head.match(text)
         return match.group() if match else text
 
-    def encode_batch(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        sides = [
-            tokenizer(
-                [cut(text) for text in batch[column]], truncation=True, max_length=max_length
-            ).input_ids
-            for column in text_columns
+    sides = [
+        tokenizer(
+            [cut(text) for text in batch[column]], truncation=True, max_length=max_length
+        ).input_ids
+        for column in text_columns
+    ]
+    joined: list[list[int]] = [sum(parts, []) for parts in zip(*sides, strict=True)]
+    encoded = {
+        "input_ids": joined,
+        "attention_mask": [[1] * len(ids) for ids in joined],
+        "labels": list(batch["label"]),
+    }
+    if len(sides) > 1:
+        encoded["token_type_ids"] = [
+            [side for side, ids in enumerate(parts) for _ in ids]
+            for parts in zip(*sides, strict=True)
         ]
-        joined: list[list[int]] = [sum(parts, []) for parts in zip(*sides, strict=True)]
-        encoded = {
-            "input_ids": joined,
-            "attention_mask": [[1] * len(ids) for ids in joined],
-            "labels": batch["label"],
-        }
-        if len(sides) > 1:
-            encoded["token_type_ids"] = [
-                [side for side, ids in enumerate(parts) for _ in ids]
-                for parts in zip(*sides, strict=True)
-            ]
-        return encoded
-
-    fingerprint = _fingerprint(split, tokenizer, text_columns, max_length)
-    with quiet_datasets():
-        return split.map(
-            encode_batch,
-            batched=True,
-            remove_columns=split.column_names,
-            cache_file_name=_cache_file(fingerprint),
-            new_fingerprint=fingerprint,
-        )
+    return encoded
 
 
 def _fingerprint(
