@@ -1,18 +1,28 @@
-"""Tokenised examples as tensors, and batches of them."""
+"""Tokenised examples as tensors, and batches of them, in memory or from a stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import datasets
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerFast
+
+from ptu_seq.data import rows as texts
+from ptu_seq.data.streams import StreamedBatches, TrainingRows
+from ptu_seq.data.tokenization import encode_batch
 
 Row = dict[str, Tensor]
+
+#: Batches' worth of a stream's rows that are sorted by length together, as Trainer's are.
+WINDOW_BATCHES = 50
 
 
 class Examples(Dataset[Row]):
@@ -93,3 +103,57 @@ def pad(rows: Sequence[Row], pad_token_id: int) -> dict[str, Tensor]:
             else torch.stack(values)
         )
     return batch
+
+
+def stream_batches(
+    rows: TrainingRows[texts.Row],
+    text_columns: Sequence[str],
+    tokenizer: PreTrainedTokenizerFast,
+    max_length: int,
+    batch_size: int,
+    *,
+    buffer: int,
+    seed: int,
+) -> StreamedBatches[texts.Row]:
+    """Batches of a streamed data set for a classifier.
+
+    Args:
+        rows: its training rows.
+        text_columns: ("text",) or ("premise", "hypothesis").
+        tokenizer: of the classifier.
+        max_length: tokens kept of each text.
+        batch_size: examples of a batch.
+        buffer: rows that are shuffled together.
+        seed: decides the order.
+    """
+
+    def encoded(rows: list[texts.Row]) -> list[dict[str, Any]]:
+        columns = {name: [row.texts[i] for row in rows] for i, name in enumerate(text_columns)}
+        batch = {**columns, "label": [row.label for row in rows]}
+        table = encode_batch(batch, tokenizer, text_columns, max_length)
+        return [
+            dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)
+        ]
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+        tensors = [{name: torch.tensor(value) for name, value in row.items()} for row in rows]
+        return pad(tensors, int(tokenizer.pad_token_id))
+
+    window = WINDOW_BATCHES * batch_size
+    cut = partial(batches_by_length, batch_size=batch_size)
+    return StreamedBatches(rows, buffer, window, encoded, cut, collate, seed)
+
+
+def batches_by_length(
+    examples: Sequence[dict[str, Any]], seed: int, batch_size: int
+) -> list[list[int]]:
+    """Batches of examples of about the same length, in random order.
+
+    Example:
+        >>> examples = [{"input_ids": [0] * length} for length in (5, 1, 4, 2)]
+        >>> sorted(batches_by_length(examples, seed=0, batch_size=2))
+        [[1, 3], [2, 0]]
+    """
+    order = sorted(range(len(examples)), key=lambda i: len(examples[i]["input_ids"]))
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    return [batches[i] for i in np.random.default_rng(seed).permutation(len(batches))]

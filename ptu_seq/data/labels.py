@@ -66,9 +66,7 @@ def index_labels(
     train = splits["train"]
     found = LabelIndex.of(names, [row.label for row in train.rows])
     indexed = {
-        split: Rows(
-            rows.where, [row._replace(label=found.look_up(row.label)) for row in rows.rows]
-        )
+        split: Rows(rows.where, [row._replace(label=found.look_up(row.label)) for row in rows.rows])
         for split, rows in splits.items()
     }
     seen = {row.label for row in indexed["train"].rows}
@@ -84,9 +82,7 @@ def check_classes(seen: Collection[int | None], names: Sequence[str], where: str
     """Raises UserError if there is one class only among the labels of training rows."""
     if len(seen) < 2:
         only = names[next(iter(seen)) or 0]
-        raise UserError(
-            f"{where} has one class only ({only!r}): a classifier needs at least two."
-        )
+        raise UserError(f"{where} has one class only ({only!r}): a classifier needs at least two.")
 
 
 @dataclass(frozen=True)

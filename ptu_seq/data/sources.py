@@ -69,17 +69,7 @@ def read_folder(folder: Path, also: str = "") -> dict[str, Table]:
 
 def split_files(folder: Path, also: str = "") -> dict[str, Path]:
     """The file of each split that a folder has: see :func:`read_folder`."""
-    files = {}
-    for split, accepted in SPLIT_NAMES.items():
-        candidates = [folder / f"{stem}{end}" for stem in accepted for end in EXTENSIONS]
-        found = [path for path in candidates if path.is_file()]
-        if len(found) > 1:
-            raise UserError(
-                f"{folder} has both {found[0].name} and {found[1].name} for the {split} split: "
-                "keep one of them."
-            )
-        if found:
-            files[split] = found[0]
+    files = named_files(folder)
     if "train" in files:
         return files
     alone = [
@@ -93,6 +83,26 @@ def split_files(folder: Path, also: str = "") -> dict[str, Path]:
             f"({', '.join(EXTENSIONS)}), or one file alone{also}."
         )
     return {"train": alone[0]}
+
+
+def named_files(folder: Path) -> dict[str, Path]:
+    """The files that are named by a split.
+
+    Raises:
+        UserError: if there are two for one split.
+    """
+    files = {}
+    for split, accepted in SPLIT_NAMES.items():
+        candidates = [folder / f"{stem}{end}" for stem in accepted for end in EXTENSIONS]
+        found = [path for path in candidates if path.is_file()]
+        if len(found) > 1:
+            raise UserError(
+                f"{folder} has both {found[0].name} and {found[1].name} for the {split} split: "
+                "keep one of them."
+            )
+        if found:
+            files[split] = found[0]
+    return files
 
 
 def read_hub(name: str, bundled: Mapping[str, object]) -> dict[str, Table]:
@@ -110,9 +120,7 @@ def read_hub(name: str, bundled: Mapping[str, object]) -> dict[str, Table]:
         UserError: if `name` reads like a local path, the hub cannot be reached or does not have
             it, or it has no train split.
     """
-    return {
-        split: Table(where, rows) for split, (where, rows) in open_hub(name, bundled).items()
-    }
+    return {split: Table(where, rows) for split, (where, rows) in open_hub(name, bundled).items()}
 
 
 def open_hub(

@@ -118,17 +118,27 @@ def extract_pairs(table: Table, source_lang: str, target_lang: str) -> Pairs:
         UserError: if the split lacks a language that "train" has.
     """
     rows = _flatten(table.rows)
-    columns = [source_lang, target_lang]
-    if set(DIRECTED) <= set(rows.column_names) and not set(columns) <= set(rows.column_names):
-        columns = [*DIRECTED]
-    for language in columns:
-        if language not in rows.column_names:
-            found = ", ".join(_languages(table.where, table.rows))
-            raise UserError(f"{table.where} has no language {language!r}: found {found}.")
-    pairs = [Pair(*map(_clean, both)) for both in zip(*(rows[c][:] for c in columns), strict=True)]
+    columns = language_columns(table, source_lang, target_lang)
+    pairs = [Pair(*map(clean, both)) for both in zip(*(rows[c][:] for c in columns), strict=True)]
     kept = [pair for pair in pairs if all(pair)]
     warn_dropped(table.where, len(pairs), len(kept), "with an empty side")
     return Pairs(table.where, kept)
+
+
+def language_columns(table: Table, source_lang: str, target_lang: str) -> tuple[str, str]:
+    """What a split calls the columns of two languages, parts of "translation" among them.
+
+    Raises:
+        UserError: if it lacks one of them.
+    """
+    names = _flatten(table.rows).column_names
+    if set(DIRECTED) <= set(names) and not {source_lang, target_lang} <= set(names):
+        source_lang, target_lang = DIRECTED
+    for language in (source_lang, target_lang):
+        if language not in names:
+            found = ", ".join(_languages(table.where, table.rows))
+            raise UserError(f"{table.where} has no language {language!r}: found {found}.")
+    return source_lang, target_lang
 
 
 def warn_dropped(where: str, total: int, kept: int, reason: str) -> None:
@@ -176,5 +186,6 @@ def _languages(where: str, table: Dataset) -> list[str]:
     return names
 
 
-def _clean(text: object) -> str:
+def clean(text: object) -> str:
+    """A sentence on one line, an empty one for a missing value."""
     return "" if text is None else " ".join(str(text).split())

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Sampler
 
+from ptu_seq.data.streams import StreamedBatches, TrainingRows
 from ptu_seq.data.token_batches import TokenBatchSampler, pair_lengths
+from ptu_seq.data.translation_rows import Pair
+from ptu_seq.data.vocabulary import TokenizerPair
 
 #: A pair as token ids: "input_ids" and "labels".
 Example = dict[str, list[int]]
@@ -44,6 +49,53 @@ class EndlessBatches(Sampler[list[int]]):
         for epoch in itertools.count():
             self.sampler.set_epoch(epoch)
             yield from self.sampler
+
+
+#: Pairs of a stream that are sorted by length together, as many as of those in memory.
+WINDOW = 4096
+
+
+def stream_batches(
+    rows: TrainingRows[Pair],
+    sample: Sequence[Pair],
+    tokenizers: TokenizerPair,
+    keep: Callable[[Example], Example | None],
+    batch_tokens: int,
+    *,
+    buffer: int,
+    seed: int,
+) -> StreamedBatches[Pair]:
+    """Batches of a streamed data set for a translator, by token count.
+
+    Args:
+        rows: its training pairs.
+        sample: some of them, drawn at random, by which the batches of an epoch are estimated:
+            only tokenising all pairs would tell.
+        tokenizers: of the translator.
+        keep: what is learned of a pair; None if it is too long.
+        batch_tokens: tokens in a batch, padding included.
+        buffer: pairs that are shuffled together.
+        seed: decides the order.
+    """
+
+    def encoded(pairs: Sequence[Pair]) -> list[Example]:
+        sources = tokenizers.encode_source([pair.source for pair in pairs])
+        targets = tokenizers.encode_target([pair.target for pair in pairs])
+        examples = (
+            {"input_ids": source, "labels": target}
+            for source, target in zip(sources, targets, strict=True)
+        )
+        return [kept for example in examples if (kept := keep(example)) is not None]
+
+    def cut(examples: Sequence[Example], seed: int) -> list[list[int]]:
+        return list(TokenBatchSampler(pair_lengths(examples), batch_tokens, seed=seed))
+
+    padded = partial(collate, pad_token_id=int(tokenizers.target.pad_token_id))
+    examples = encoded(sample)
+    batches = len(cut(examples, seed)) if examples else 0
+    # One at least, where the sample has any.
+    an_epoch = math.ceil(batches * rows.count / max(1, len(sample)))
+    return StreamedBatches(rows, buffer, WINDOW, encoded, cut, padded, seed, an_epoch)
 
 
 def collate(rows: Sequence[Example], pad_token_id: int) -> dict[str, Tensor]:

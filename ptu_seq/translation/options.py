@@ -109,6 +109,11 @@ class TranslationTrainingOptions(Checked):
         _check_choice("schedule", self.schedule, get_args(Schedule))
         check_tracker(self.report_to)
 
+    @property
+    def part_tokens(self) -> int:
+        """Tokens of each part into which a batch is cut."""
+        return max(1, self.batch_tokens // self.gradient_accumulation_steps)
+
     def steps(self, batches: int) -> int:
         """The step budget where an epoch has so many batches.
 
