@@ -10,9 +10,11 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast, set_seed
 
-from ptu_seq.batches import Examples
+from ptu_seq.batches import Examples, stream_batches
 from ptu_seq.checkpoints import Checkpoints
 from ptu_seq.data import ClassificationDataset, encode, train_tokenizer
+from ptu_seq.data.rows import Row
+from ptu_seq.data.streams import StreamedBatches, TrainingRows
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
@@ -36,6 +38,7 @@ class SourceRecipe:
         learning_rate: Adam's, at its peak.
         training: how it is trained.
         seed: of its weights and batches.
+        shuffle_buffer: rows that are shuffled together; None where all are in memory.
     """
 
     network: Mapping[str, Any]
@@ -43,6 +46,7 @@ class SourceRecipe:
     learning_rate: float
     training: TrainingOptions
     seed: int
+    shuffle_buffer: int | None = None
 
 
 def prepare_source(data: TransferData, recipe: SourceRecipe, study: Study, logs: Path) -> Path:
@@ -76,10 +80,10 @@ def prepare_source(data: TransferData, recipe: SourceRecipe, study: Study, logs:
             )
     (folder / "source.json").unlink(missing_ok=True)  # until the new one is complete
     quiet_transformers()
-    print(f"Source: training on {dataset.name} ({len(dataset.train)} examples).")
+    print(f"Source: training on {dataset.name} ({data.source_rows} examples).")
     model, tokenizer = new_source(dataset, recipe)
     checkpoints = study.checkpoints.of("source", wanted)
-    scores = train_source(dataset, model, tokenizer, recipe, logs, checkpoints)
+    scores = train_source(dataset, model, tokenizer, recipe, logs, checkpoints, data.stream)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_json(
@@ -118,8 +122,17 @@ def train_source(
     recipe: SourceRecipe,
     logs: Path,
     checkpoints: Checkpoints | None = None,
+    stream: TrainingRows[Row] | None = None,
 ) -> dict[str, Any]:
     """Trains the source network in place.
+
+    Args:
+        dataset: the source; its training rows are learned from where there is no stream of them.
+        model: the network.
+        tokenizer: its tokenizer.
+        recipe: how it is trained.
+        logs: a folder for what trackers write.
+        stream: the training rows, of which the data set then has a sample.
 
     Returns:
         What came of it: "validation_score" and "test_score" (accuracy, 0 to 1), "steps",
@@ -129,12 +142,24 @@ def train_source(
     def encoded(split: Dataset) -> Examples:
         return Examples(encode(split, tokenizer, dataset.text_columns, recipe.max_length))
 
+    def streamed(rows: TrainingRows[Row]) -> StreamedBatches[Row]:
+        assert recipe.shuffle_buffer is not None
+        return stream_batches(
+            rows,
+            dataset.text_columns,
+            tokenizer,
+            recipe.max_length,
+            recipe.training.batch_size // recipe.training.gradient_accumulation_steps,
+            buffer=recipe.shuffle_buffer,
+            seed=recipe.seed,
+        )
+
     validation = dataset.validation.select(range(min(len(dataset.validation), VALIDATION_EXAMPLES)))
     trained = train(
         model,
         [{"params": list(model.parameters()), "lr": recipe.learning_rate}],
         tokenizer,
-        encoded(dataset.train),
+        encoded(dataset.train) if stream is None else streamed(stream),
         encoded(validation),
         recipe.training,
         folder=logs / "source",
@@ -153,4 +178,6 @@ def train_source(
 
 def _digest(data_digest: str, recipe: SourceRecipe) -> str:
     settings = {**dataclasses.asdict(recipe), "training": decisive(recipe.training)}
+    if recipe.shuffle_buffer is None:
+        del settings["shuffle_buffer"]
     return content_digest([data_digest, settings])

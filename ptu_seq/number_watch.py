@@ -118,8 +118,13 @@ class NumberWatch:
         more = len(step.examples) - _NAMED
         raise NumericalError(
             f"step {number}: the {WATCHED[place]} is not a finite number (learning rate "
-            f"{step.rate:.3g}; examples {named}{f' and {more} more' if more > 0 else ''} of the "
-            "training set, counted from 0); "
+            f"{step.rate:.3g}"
+            + (
+                f"; examples {named}{f' and {more} more' if more > 0 else ''} of the training set, "
+                "counted from 0); "
+                if named  # a stream's have no numbers
+                else "); "
+            )
             + (
                 "no checkpoint had been written."
                 if checkpoint is None

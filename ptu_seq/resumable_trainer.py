@@ -23,6 +23,7 @@ from transformers.trainer_callback import TrainerCallback
 from ptu_seq import __version__
 from ptu_seq.best_weights import Weights, read_weights, write_weights
 from ptu_seq.checkpoints import Checkpoint, Checkpoints, State
+from ptu_seq.data.streams import StreamedBatches
 from ptu_seq.number_watch import NumberedExamples, NumberWatch
 from ptu_seq.random_state import random_state, set_random_state
 from ptu_seq.source import content_hash
@@ -44,7 +45,7 @@ class ResumableTrainer(Trainer):
 
     They hold the weights that learn, the optimiser, the schedule, the scaler, every random state,
     the callbacks that are :class:`Stateful`, and the order of the epoch's batches: that is the
-    random state at its start, from which the same sampler draws it again.
+    random state at its start, from which the same sampler draws it again, or a stream's own state.
 
     Args:
         *args: those of Trainer.
@@ -63,8 +64,14 @@ class ResumableTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.checkpoints = checkpoints if checkpoint_seconds > 0 else None
         self.checkpoint_seconds = checkpoint_seconds
-        self._examples = NumberedExamples(self.train_dataset)
-        self.train_dataset = self._examples
+        self._stream = (
+            self.train_dataset if isinstance(self.train_dataset, StreamedBatches) else None
+        )
+        self._examples = NumberedExamples(() if self._stream else self.train_dataset)
+        if self._stream is None:
+            self.train_dataset = self._examples
+        else:  # which goes on from its own state: nothing is to be passed over
+            self.args.ignore_data_skip = True
         self._watch = NumberWatch(self.args.device)
         self._epoch = _EpochStart(self._examples)
         self.add_callback(self._epoch)
@@ -184,6 +191,7 @@ class ResumableTrainer(Trainer):
             "random": random_state(),
             "epoch": {"fraction": self.state.epoch, "random": self._epoch.random},
             "callbacks": [callback.state_dict() for callback in self._stateful()],
+            "stream": self._stream and self._stream.state_dict(),
         }
         # In a file of its own, as Trainer reads it.
         texts = {"trainer_state.json": json.dumps(dataclasses.asdict(self.state))}
@@ -223,6 +231,8 @@ class ResumableTrainer(Trainer):
             group["lr"] = rate
         self.optimizer.load_state_dict(state)
         self.lr_scheduler.load_state_dict(resumed["scheduler"])
+        if self._stream is not None:
+            self._stream.load_state_dict(resumed["stream"])
         epoch = resumed["epoch"]
         # At an epoch's end the next one begins with the random state of the checkpoint itself.
         at_end = float(epoch["fraction"]).is_integer()

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from transformers import (
     EvalPrediction,
     PreTrainedModel,
@@ -22,6 +22,7 @@ from transformers.trainer_callback import TrainerCallback
 from ptu_seq.batches import Examples, Row, WithinRange, pad
 from ptu_seq.best_weights import BestWeights, write_weights
 from ptu_seq.checkpoints import Checkpoints
+from ptu_seq.data.streams import StreamedBatches
 from ptu_seq.evaluation import accuracy
 from ptu_seq.methods.objective import Objective
 from ptu_seq.models.labels import label_names
@@ -47,7 +48,7 @@ def train(
     model: PreTrainedModel,
     parameter_groups: Sequence[Mapping[str, Any]],
     tokenizer: PreTrainedTokenizerBase,
-    training: Dataset[Row],
+    training: Dataset[Row] | StreamedBatches[Any],
     validation: Dataset[Row],
     options: TrainingOptions,
     *,
@@ -64,7 +65,7 @@ def train(
         model: the model; any with `input_ids`, `attention_mask`, `labels`.
         parameter_groups: what to train, each with its learning rate "lr".
         tokenizer: knows the token that pads the batches.
-        training: examples to learn from.
+        training: examples to learn from, or batches of them that are read as they are needed.
         validation: examples that decide when to stop and which weights to keep.
         options: batch size, step budget and so on.
         folder: what trackers write; its name is the run's for them.
@@ -94,7 +95,7 @@ def train(
 def fit(
     model: PreTrainedModel,
     parameter_groups: Sequence[Mapping[str, Any]],
-    training: Dataset[Any],
+    training: Dataset[Any] | StreamedBatches[Any],
     validation: Dataset[Any],
     options: TrainingOptions,
     *,
@@ -112,7 +113,7 @@ def fit(
     Args:
         model: the model, with `labels` among its arguments.
         parameter_groups: see :func:`train`, as all that is not explained here.
-        training: examples to learn from, with a length.
+        training: examples to learn from, with a length, or batches of a stream.
         validation: examples that decide when to stop and which weights to keep.
         options: batch size, step budget and so on.
         collate: makes a batch of examples.
@@ -125,7 +126,9 @@ def fit(
         checkpoints: where to write them, and to go on from if an earlier process was interrupted.
     """
     quiet_transformers()
-    steps = options.steps(len(cast(Sized, training)))
+    steps = options.steps(
+        training.examples if isinstance(training, StreamedBatches) else len(cast(Sized, training))
+    )
     arguments = TrainingArguments(
         per_device_train_batch_size=options.batch_size // options.gradient_accumulation_steps,
         per_device_eval_batch_size=EVALUATION_BATCH,
@@ -193,6 +196,11 @@ class _TrainerWithObjectives(ResumableTrainer):
             parts = self.current_gradient_accumulation_steps if is_divided else 1
             loss = loss + self.objectives.loss(inputs, outputs.logits, self.state) / parts
         return (loss, outputs) if return_outputs else loss
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        if isinstance(self.train_dataset, StreamedBatches):
+            return self.train_dataset.loader(self.args)
+        return super().get_train_dataloader()
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         # Trainer's own sorts a few hundred examples within batches alone, which are mostly padding.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from datasets import Dataset
@@ -13,6 +13,7 @@ from datasets import Dataset
 from ptu_seq.data import ClassificationDataset, load_classification
 from ptu_seq.data.rows import Row
 from ptu_seq.data.sources import local_path
+from ptu_seq.data.streams import TrainingRows
 from ptu_seq.errors import UserError
 from ptu_seq.jobs import Size
 
@@ -29,12 +30,21 @@ class TransferData:
         targets: by the name that tables call them.
         left_out: numbers of the source's training rows that were dropped for that.
         digests: of what each data set holds as it was loaded, by the name that tables call it.
+        stream: the source's training rows where `source` has a sample of them only.
     """
 
     source: ClassificationDataset | None
     targets: Mapping[str, ClassificationDataset]
     left_out: Sequence[int]
     digests: Mapping[str, str]
+    stream: TrainingRows[Row] | None = None
+
+    @property
+    def source_rows(self) -> int:
+        """The source's training rows, however many of them are in memory."""
+        if self.stream is not None:
+            return self.stream.count
+        return 0 if self.source is None else len(self.source.train)
 
 
 def load_transfer_data(
@@ -60,19 +70,10 @@ def load_transfer_data(
     by_name: dict[str, ClassificationDataset] = {}
     for name in targets:
         target = load_classification(name)
-        if digest(target) in learned:
-            raise UserError(
-                f"--target_datasets {name!r} is the source itself, whose network would have "
-                "learned from it before; give another target."
-            )
-        if short_name(name) in digests:
-            raise UserError(
-                f"--target_datasets {name!r}: there would be two data sets named "
-                f"{short_name(name)!r} in all tables; give each once, under names that differ."
-            )
+        check_target(name, digest(target), learned, digests)
         if loaded is not None:
-            _check_columns(target, loaded)
-        _check_sizes(target, sizes)
+            check_columns(target, loaded)
+        check_sizes(target, sizes)
         by_name[short_name(name)] = target
         digests[short_name(name)] = digest(target)
     if loaded is None:
@@ -102,7 +103,31 @@ def digest(dataset: ClassificationDataset) -> str:
     return sha.hexdigest()[:16]
 
 
-def _check_columns(target: ClassificationDataset, source: ClassificationDataset) -> None:
+def check_target(
+    name: str, content: str, learned: Collection[str], digests: Mapping[str, str]
+) -> None:
+    """Raises UserError for a target that is the source, or has another data set's name.
+
+    Args:
+        name: as it was given.
+        content: its digest.
+        learned: the source's digest, or nothing.
+        digests: those of the data sets before it, by name.
+    """
+    if content in learned:
+        raise UserError(
+            f"--target_datasets {name!r} is the source itself, whose network would have "
+            "learned from it before; give another target."
+        )
+    if short_name(name) in digests:
+        raise UserError(
+            f"--target_datasets {name!r}: there would be two data sets named "
+            f"{short_name(name)!r} in all tables; give each once, under names that differ."
+        )
+
+
+def check_columns(target: ClassificationDataset, source: ClassificationDataset) -> None:
+    """Raises UserError if one has single texts and the other pairs."""
     if target.text_columns != source.text_columns:
         raise UserError(
             f"the source {source.name!r} has {' and '.join(source.text_columns)}, the target "
@@ -111,7 +136,8 @@ def _check_columns(target: ClassificationDataset, source: ClassificationDataset)
         )
 
 
-def _check_sizes(target: ClassificationDataset, sizes: Sequence[Size]) -> None:
+def check_sizes(target: ClassificationDataset, sizes: Sequence[Size]) -> None:
+    """Raises UserError for a size that a target is too small for."""
     for size in sizes:
         if size != "all" and size > len(target.train):
             raise UserError(

@@ -28,6 +28,7 @@ from ptu_seq.arguments import (
 )
 from ptu_seq.best_models import BestModels
 from ptu_seq.data import excerpt
+from ptu_seq.data.streams import StreamingArguments
 from ptu_seq.errors import UserError
 from ptu_seq.experiment import Conduct, Experiment, Plan, run_here
 from ptu_seq.jobs import TUNING_SEED, Job, Outcome
@@ -48,6 +49,7 @@ from ptu_seq.runner import default_workers
 from ptu_seq.study import Study
 from ptu_seq.trainer_setup import decisive
 from ptu_seq.translation.corpora import Corpora, load_corpora
+from ptu_seq.translation.corpora_stream import stream_corpora
 from ptu_seq.translation.figures import write_translation_figures
 from ptu_seq.translation.jobs import TranslationJobs
 from ptu_seq.translation.options import TranslationTrainingOptions
@@ -258,7 +260,7 @@ class ParentArguments(Checked):
 
 ARGUMENTS = (
     *(StudyArguments, TuningArguments, NetworkArguments, SentenceArguments, VocabularyOptions),
-    *(UnitArguments, ParentArguments, TranslationTrainingOptions),
+    *(UnitArguments, ParentArguments, TranslationTrainingOptions, StreamingArguments),
 )
 
 #: The flag that limits the parent's training.
@@ -300,9 +302,11 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
     """
     arguments = parse(argv)
     plan = make_plan(arguments)
-    wanted, tuning, network, sentences, vocabulary, units, parent_arguments, training = arguments
+    wanted, tuning, network, sentences, vocabulary, units, parent_arguments, *rest = arguments
+    training, streaming = rest
     output_dir = Path(wanted.output_dir)
-    corpora = load_corpora(
+    load = stream_corpora if streaming.streaming else load_corpora
+    corpora = load(
         wanted.source_dataset,
         wanted.target_datasets,
         wanted.source_langs,
@@ -324,6 +328,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
             max_steps=parent_arguments.parent_max_steps,
         ),
         seed=parent_arguments.parent_seed,
+        shuffle_buffer=streaming.buffer,
     )
     parent = (
         None if wanted.parent_model is None else given_parent(wanted.parent_model, recipe, corpora)
@@ -342,6 +347,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
         "parent": {**asdict(parent_arguments), "parent_weights": parent and weights_digest(parent)},
         "training": decisive(training),
         **tuning.configuration(),
+        **streaming.configuration(),
     }
     study = Study(output_dir, RECIPE, corpora.parent_name, configuration, noted(arguments))
     study.check_data(corpora.digests)

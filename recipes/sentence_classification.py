@@ -26,6 +26,7 @@ from ptu_seq.arguments import (
 from ptu_seq.best_models import BestModels
 from ptu_seq.classification_jobs import ClassificationJobs
 from ptu_seq.classification_source import SourceRecipe, prepare_source
+from ptu_seq.data.streams import StreamingArguments
 from ptu_seq.encoder_source import prepare_encoder
 from ptu_seq.errors import UserError
 from ptu_seq.experiment import Conduct, Experiment, Plan, run_here
@@ -48,6 +49,7 @@ from ptu_seq.study import Study
 from ptu_seq.trainer_setup import decisive
 from ptu_seq.training import TrainingOptions
 from ptu_seq.transfer_data import load_transfer_data, short_name
+from ptu_seq.transfer_stream import stream_transfer_data
 from ptu_seq.tuning import TuningArguments
 
 RECIPE = "sentence_classification"
@@ -212,7 +214,7 @@ class SourceArguments(Checked):
 
 ARGUMENTS = (
     *(StudyArguments, TuningArguments, NetworkArguments, UnitArguments, SourceArguments),
-    *(TrainingOptions, SourceCacheArguments),
+    *(TrainingOptions, SourceCacheArguments, StreamingArguments),
 )
 
 #: The flag that limits the source's training.
@@ -254,7 +256,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
     """
     arguments = parse(argv)
     plan = make_plan(arguments)
-    wanted, tuning, network, units, source_arguments, training, kept = arguments
+    wanted, tuning, network, units, source_arguments, training, kept, streaming = arguments
     output_dir = Path(wanted.output_dir)
     configuration = {
         **(
@@ -276,11 +278,13 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
         ),
         **({"test_examples": wanted.test_examples} if wanted.test_examples else {}),
         **tuning.configuration(),
+        **streaming.configuration(),
     }
     source_name = short_name(wanted.source_model or wanted.source_dataset)
     study = Study(output_dir, RECIPE, source_name, configuration, noted(arguments))
     source_dataset = None if wanted.source_model else wanted.source_dataset
-    data = load_transfer_data(source_dataset, wanted.target_datasets, plan.sizes)
+    load = stream_transfer_data if streaming.streaming else load_transfer_data
+    data = load(source_dataset, wanted.target_datasets, plan.sizes)
     study.check_data(data.digests)
     pairs = [name for name, target in data.targets.items() if len(target.text_columns) > 1]
     if wanted.source_model and pairs:
@@ -302,6 +306,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
                 max_steps=source_arguments.source_max_steps,
             ),
             seed=source_arguments.source_seed,
+            shuffle_buffer=streaming.buffer,
         )
         jobs = ClassificationJobs(
             prepare_encoder(wanted.source_model, source_recipe.seed, network.max_length, study)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptu_seq.data import TranslationDataset, drop_shared_sentences, load_translation
-from ptu_seq.data.translation_rows import DIRECTED
+from ptu_seq.data.streams import TrainingRows
+from ptu_seq.data.translation_rows import DIRECTED, Pair
 from ptu_seq.errors import UserError
 from ptu_seq.jobs import Size
 
@@ -26,6 +27,7 @@ class Corpora:
         children: by the name that tables call them.
         left_out: numbers of the parent's training pairs that were dropped for that.
         digests: of what each data set holds as it was loaded, by name.
+        stream: the parent's training pairs where `parent` has a sample of them only.
     """
 
     parent: TranslationDataset
@@ -33,6 +35,12 @@ class Corpora:
     children: Mapping[str, TranslationDataset]
     left_out: Sequence[int]
     digests: Mapping[str, str]
+    stream: TrainingRows[Pair] | None = None
+
+    @property
+    def parent_pairs(self) -> int:
+        """The parent's training pairs, however many of them are in memory."""
+        return len(self.parent.train) if self.stream is None else self.stream.count
 
 
 def load_corpora(
@@ -56,24 +64,13 @@ def load_corpora(
         UserError: if a data set cannot be used as what it was given for.
     """
     names = [parent, *children]
-    languages: Sequence[str | None] = source_langs or [None] * len(names)
-    if len(languages) != len(names):
-        raise UserError(
-            f"--source_langs has {len(languages)} of the {len(names)} languages that it needs: "
-            "give the parent's source language and then each child's."
-        )
     loaded = [
         load_translation(name, language, target_lang)
-        for name, language in zip(names, languages, strict=True)
+        for name, language in zip(names, each_source(source_langs, len(names)), strict=True)
     ]
-    digests: dict[str, str] = {}
-    for dataset in loaded:
-        _check_languages(dataset)
-        name, content = label(dataset), digest(dataset)
-        _check_distinct(dataset, name, content, digests)
-        digests[name] = content
+    digests = distinct_digests([(dataset, digest(dataset)) for dataset in loaded])
     for child in loaded[1:]:
-        _check_sizes(child, sizes)
+        check_sizes(child, sizes)
     learned = loaded[0]
     for child in loaded[1:]:
         learned = drop_shared_sentences(learned, child)
@@ -85,6 +82,36 @@ def load_corpora(
         _left_out(loaded[0], learned),
         digests,
     )
+
+
+def each_source(source_langs: Sequence[str] | None, count: int) -> Sequence[str | None]:
+    """The language that each of the data sets is translated from, None where none was said.
+
+    Raises:
+        UserError: if they are not as many.
+    """
+    languages: Sequence[str | None] = source_langs or [None] * count
+    if len(languages) != count:
+        raise UserError(
+            f"--source_langs has {len(languages)} of the {count} languages that it needs: "
+            "give the parent's source language and then each child's."
+        )
+    return languages
+
+
+def distinct_digests(datasets: Sequence[tuple[TranslationDataset, str]]) -> dict[str, str]:
+    """The digests of the parent and its children by the names that tables call them.
+
+    Raises:
+        UserError: if a data set does not say its languages, or two have one content or one name.
+    """
+    digests: dict[str, str] = {}
+    for dataset, content in datasets:
+        _check_languages(dataset)
+        name = label(dataset)
+        _check_distinct(dataset, name, content, digests)
+        digests[name] = content
+    return digests
 
 
 def label(dataset: TranslationDataset) -> str:
@@ -150,7 +177,8 @@ def _pairs(dataset: TranslationDataset) -> list[tuple[str, str]]:
     return list(zip(dataset.train["source"][:], dataset.train["target"][:], strict=True))
 
 
-def _check_sizes(child: TranslationDataset, sizes: Sequence[Size]) -> None:
+def check_sizes(child: TranslationDataset, sizes: Sequence[Size]) -> None:
+    """Raises UserError for a size that a child is too small for."""
     for size in sizes:
         if size != "all" and size > len(child.train):
             raise UserError(

@@ -15,9 +15,10 @@ from ptu_seq.data import (
     TokenizerPair,
     TranslationDataset,
     encode_pairs,
-    filter_pairs,
     truncate_pairs,
 )
+from ptu_seq.data.streams import TrainingRows
+from ptu_seq.data.translation_rows import Pair
 from ptu_seq.errors import UserError
 from ptu_seq.models import RNNForConditionalGeneration, Seq2SeqConfig
 from ptu_seq.models.copy_parent import SHARED
@@ -28,6 +29,7 @@ from ptu_seq.translation.corpora import Corpora
 from ptu_seq.translation.evaluation import MetricName, corpus_score, signature_of
 from ptu_seq.translation.inference import Translator, translate
 from ptu_seq.translation.options import TranslationTrainingOptions
+from ptu_seq.translation.parent_examples import examples_in_memory, streamed_examples
 from ptu_seq.translation.training import quiet_transformers, train_translator
 from ptu_seq.translation.vocabularies import VocabularyOptions, parent_vocabulary
 
@@ -45,6 +47,7 @@ class ParentRecipe:
         learning_rate: Adam's, at its peak.
         training: how it is trained.
         seed: of its weights and batches.
+        shuffle_buffer: pairs that are shuffled together; None where all are in memory.
     """
 
     network: Mapping[str, Any]
@@ -55,6 +58,7 @@ class ParentRecipe:
     learning_rate: float
     training: TranslationTrainingOptions
     seed: int
+    shuffle_buffer: int | None = None
 
 
 def prepare_parent(corpora: Corpora, recipe: ParentRecipe, study: Study, logs: Path) -> Path:
@@ -86,13 +90,13 @@ def prepare_parent(corpora: Corpora, recipe: ParentRecipe, study: Study, logs: P
     (folder / "parent.json").unlink(missing_ok=True)  # until the new one is complete
     quiet_transformers()
     dataset = corpora.parent
-    print(f"Parent: training on {corpora.parent_name} ({len(dataset.train)} pairs).")
+    print(f"Parent: training on {corpora.parent_name} ({corpora.parent_pairs} pairs).")
     tokenizers = parent_vocabulary(
         dataset, list(corpora.children.values()), recipe.vocabulary, recipe.max_length
     )
     model = new_parent(tokenizers, recipe)
     checkpoints = study.checkpoints.of("parent", wanted)
-    scores = train_parent(dataset, model, tokenizers, recipe, logs, checkpoints)
+    scores = train_parent(dataset, model, tokenizers, recipe, logs, checkpoints, corpora.stream)
     model.save_pretrained(folder)
     tokenizers.save(folder)
     languages = [dataset.source_lang, dataset.target_lang]
@@ -202,24 +206,26 @@ def train_parent(
     recipe: ParentRecipe,
     logs: Path,
     checkpoints: Checkpoints | None = None,
+    stream: TrainingRows[Pair] | None = None,
 ) -> dict[str, Any]:
     """Trains the parent in place.
+
+    Args:
+        dataset: its pairs; those for training are learned from where there is no stream of them.
+        model: the parent.
+        tokenizers: its tokenizers.
+        recipe: how it is trained.
+        logs: a folder for what trackers write.
+        stream: the training pairs, of which the data set then has a sample.
 
     Returns:
         What came of it: "validation_score", "test_scores" and "signatures", "steps", "seconds".
     """
-    training = filter_pairs(
-        encode_pairs(dataset.train, tokenizers),
-        recipe.max_length,
-        recipe.max_length_ratio,
-        truncate=recipe.truncate,
-        where=f"{dataset.name}:train",
+    training = (
+        examples_in_memory(dataset, tokenizers, recipe)
+        if stream is None
+        else streamed_examples(stream, dataset, tokenizers, recipe)
     )
-    if not training:
-        raise UserError(
-            f"no training pair of {dataset.name} has at most --max_length {recipe.max_length} "
-            "tokens and sides of about one length; give a larger --max_length, or --truncate."
-        )
     trained = train_translator(
         model,
         [{"params": list(model.parameters()), "lr": recipe.learning_rate}],
@@ -276,4 +282,6 @@ def _vocabulary_of(corpora: Corpora, recipe: ParentRecipe) -> list[str]:
 
 def _digest(data_digest: str, recipe: ParentRecipe) -> str:
     settings = {**dataclasses.asdict(recipe), "training": decisive(recipe.training)}
+    if recipe.shuffle_buffer is None:
+        del settings["shuffle_buffer"]
     return content_digest([data_digest, settings])

@@ -28,6 +28,7 @@ from transformers.trainer_callback import TrainerCallback
 from ptu_seq.batches import WithinRange
 from ptu_seq.best_weights import BestWeights, write_weights
 from ptu_seq.checkpoints import Checkpoints
+from ptu_seq.data.streams import StreamedBatches
 from ptu_seq.data.vocabulary import TokenizerPair
 from ptu_seq.methods.objective import Objective
 from ptu_seq.objectives import Objectives
@@ -47,6 +48,9 @@ from ptu_seq.translation.batches import IGNORED, EndlessBatches, Example, collat
 from ptu_seq.translation.evaluation import corpus_score
 from ptu_seq.translation.options import TranslationTrainingOptions, ValidationMetric
 
+#: What is learned from: examples, or batches of them that are read as they are needed.
+Training = Sequence[Example] | StreamedBatches[Any]
+
 EVALUATION_BATCH = 128
 
 #: A translation that is evaluated has at most so many tokens for each of the source, and some more.
@@ -57,7 +61,7 @@ def train_translator(
     model: PreTrainedModel,
     parameter_groups: Sequence[Mapping[str, Any]],
     tokenizers: TokenizerPair,
-    training: Sequence[Example],
+    training: Training,
     validation: Sequence[Example],
     options: TranslationTrainingOptions,
     *,
@@ -154,17 +158,18 @@ def train_translator(
     return trained
 
 
-def step_budget(training: Sequence[Example], options: TranslationTrainingOptions, seed: int) -> int:
+def step_budget(training: Training, options: TranslationTrainingOptions, seed: int) -> int:
     """The optimisation steps that training on these examples is given."""
     batches = _batches(training, options, seed).batches_an_epoch
     return options.steps(math.ceil(batches / options.gradient_accumulation_steps))
 
 
 def _batches(
-    training: Sequence[Example], options: TranslationTrainingOptions, seed: int
-) -> EndlessBatches:
-    tokens = max(1, options.batch_tokens // options.gradient_accumulation_steps)
-    return EndlessBatches(training, tokens, seed)
+    training: Training, options: TranslationTrainingOptions, seed: int
+) -> EndlessBatches | StreamedBatches[Any]:
+    if isinstance(training, StreamedBatches):
+        return training
+    return EndlessBatches(training, options.part_tokens, seed)
 
 
 def _keep_best(trainer: TranslationTrainer, model: PreTrainedModel, best: BestWeights) -> float:
@@ -184,13 +189,17 @@ class TranslationTrainer(ResumableTrainer, Seq2SeqTrainer):
 
     Args:
         *args: those of Seq2SeqTrainer.
-        batches: indices of the examples of each batch; it never ends.
+        batches: indices of the examples of each batch, or the batches of a stream; it never ends.
         objectives: losses that training adds to the model's own.
         **kwargs: those of Seq2SeqTrainer.
     """
 
     def __init__(
-        self, *args: Any, batches: Sampler[list[int]], objectives: Objectives, **kwargs: Any
+        self,
+        *args: Any,
+        batches: Sampler[list[int]] | StreamedBatches[Any],
+        objectives: Objectives,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.batches = batches
@@ -200,7 +209,9 @@ class TranslationTrainer(ResumableTrainer, Seq2SeqTrainer):
         self.loss_is_scaled_for_ga = True
 
     def get_train_dataloader(self) -> DataLoader:
-        """Batches in the order of the sampler."""
+        """Batches in the order of the sampler or the stream."""
+        if isinstance(self.batches, StreamedBatches):
+            return self.batches.loader(self.args)
         loader = DataLoader(
             cast(Dataset[Any], self.train_dataset),
             batch_sampler=self.batches,

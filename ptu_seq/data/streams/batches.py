@@ -81,7 +81,12 @@ class StreamedBatches(TorchStream[dict[str, Tensor]], Generic[T]):
         It reads no batch before it is asked for, so that states are exact.
         """
         self.shard(arguments.process_index, arguments.world_size)
-        return DataLoader(self, batch_size=None, pin_memory=arguments.dataloader_pin_memory)
+        return DataLoader(
+            self,
+            batch_size=None,
+            pin_memory=arguments.dataloader_pin_memory,
+            generator=torch.Generator(),  # or it would draw from the one that dropout draws from
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """What the next batch of this process will be, fit for JSON."""
