@@ -132,6 +132,7 @@ def train_source(
         tokenizer: its tokenizer.
         recipe: how it is trained.
         logs: a folder for what trackers write.
+        checkpoints: where to write them, and to go on from.
         stream: the training rows, of which the data set then has a sample.
 
     Returns:

@@ -67,7 +67,7 @@ class ResumableTrainer(Trainer):
         self._stream = (
             self.train_dataset if isinstance(self.train_dataset, StreamedBatches) else None
         )
-        self._examples = NumberedExamples(() if self._stream else self.train_dataset)
+        self._examples = NumberedExamples(() if self._stream else examples)
         if self._stream is None:
             self.train_dataset = self._examples
         else:  # which goes on from its own state: nothing is to be passed over

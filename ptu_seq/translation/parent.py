@@ -216,6 +216,7 @@ def train_parent(
         tokenizers: its tokenizers.
         recipe: how it is trained.
         logs: a folder for what trackers write.
+        checkpoints: where to write them, and to go on from.
         stream: the training pairs, of which the data set then has a sample.
 
     Returns:
