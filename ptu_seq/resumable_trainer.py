@@ -64,9 +64,8 @@ class ResumableTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.checkpoints = checkpoints if checkpoint_seconds > 0 else None
         self.checkpoint_seconds = checkpoint_seconds
-        self._stream = (
-            self.train_dataset if isinstance(self.train_dataset, StreamedBatches) else None
-        )
+        examples = self.train_dataset
+        self._stream = examples if isinstance(examples, StreamedBatches) else None
         self._examples = NumberedExamples(() if self._stream else examples)
         if self._stream is None:
             self.train_dataset = self._examples

@@ -48,7 +48,7 @@ SHORT = {
 }
 
 #: Fields of a result that tell of the process, not of the run.
-OF_THE_PROCESS = ("seconds",)
+OF_THE_PROCESS = ("seconds", "invocation")
 
 
 @dataclass

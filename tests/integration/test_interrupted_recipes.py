@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="kernels on a GPU may round otherwise each time"
 )
 
-SHORT = {"workers": 1, "seeds": 1, "min_steps": 4, "max_steps": 4, "evaluations": 2}
+SHORT: dict[str, Any] = {"workers": 1, "seeds": 1, "min_steps": 4, "max_steps": 4, "evaluations": 2}
 
 
 def texts(folder: Path) -> tuple[ModuleType, dict[str, Any], str]:
@@ -70,6 +70,16 @@ def pairs(folder: Path) -> tuple[ModuleType, dict[str, Any], str]:
     return low_resource_mt, {**places, **words}, "parent"
 
 
+def streamed(make: Callable[[Path], tuple[ModuleType, dict[str, Any], str]]) -> Callable[..., Any]:
+    """The same with a source that is read as a stream, in blocks of a few rows."""
+
+    def of_stream(folder: Path) -> tuple[ModuleType, dict[str, Any], str]:
+        recipe, words, source = make(folder)
+        return recipe, {**words, "streaming": True, "shuffle_buffer": 24}, source
+
+    return of_stream
+
+
 class Interruption:
     """Raises KeyboardInterrupt right after the checkpoint that is the so manieth.
 
@@ -101,10 +111,14 @@ def results(folder: Path) -> list[dict[str, Any]]:
     lines = [
         line for name in ("tuning", "results") for line in read_lines(folder / f"{name}.jsonl")
     ]
-    return [{**line, "seconds": None} for line in lines]
+    return [{**line, "seconds": None, "invocation": None} for line in lines]
 
 
-@pytest.mark.parametrize("make", [texts, images, pairs])
+@pytest.mark.parametrize(
+    "make",
+    [texts, images, pairs, streamed(texts), streamed(pairs)],
+    ids=["texts", "images", "pairs", "streamed texts", "streamed pairs"],
+)
 def test_a_rerun_goes_on_in_the_midst_of_a_training(
     make: Callable[[Path], tuple[ModuleType, dict[str, Any], str]],
     tmp_path: Path,

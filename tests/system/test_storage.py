@@ -58,7 +58,7 @@ def run(data: Path, out: Path, seeds: int, *words: str) -> int:
 
 def finished(out: Path) -> dict[str, Any]:
     lines = read_lines(out / "results.jsonl")
-    return {line["run_id"]: {**line, "seconds": None} for line in lines}
+    return {line["run_id"]: {**line, "seconds": None, "invocation": None} for line in lines}
 
 
 @pytest.fixture(scope="module")
