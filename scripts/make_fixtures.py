@@ -162,7 +162,7 @@ def save(model: Any, folder: Path, inputs: dict[str, Any]) -> None:
 
 def rnn(**options: Any) -> RNNForSequenceClassification:
     """A recurrent classifier."""
-    sizes = {"vocab_size": 10, "embedding_size": 4, "hidden_size": 4}
+    sizes: dict[str, Any] = {"vocab_size": 10, "embedding_size": 4, "hidden_size": 4}
     return RNNForSequenceClassification(RNNConfig(**sizes, id2label=LABELS, **options))
 
 
@@ -207,7 +207,7 @@ def save_translator(folder: Path) -> None:
         byte_fallback=False,
         max_length=24,
     )
-    sizes = {"vocab_size": len(tokenizer), "embedding_size": 4, "hidden_size": 4}
+    sizes: dict[str, Any] = {"vocab_size": len(tokenizer), "embedding_size": 4, "hidden_size": 4}
     source = RNNForConditionalGeneration(Seq2SeqConfig(**sizes, embedding_std=2.0))
     model = PTUForConditionalGeneration.from_source(source)
     inputs = {**token_inputs(), "decoder_input_ids": [[2, 5, 6], [2, 7, 8], [2, 9, 4]]}
