@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -230,3 +231,10 @@ def test_gate_dropout_sleeps_in_evaluation_and_under_a_pin():
 def test_gate_dropout_outside_0_to_1_is_refused():
     with pytest.raises(ValueError, match=r"gate_dropout is 1\.5; it must be from 0 to 1"):
         PTU(3, gate_dropout=1.5)
+
+
+def test_gate_weights_are_drawn_as_those_of_a_linear_layer_over_both_activations():
+    unit = PTU(64)
+    bound = 1 / math.sqrt(2 * 64)
+    for weight in (unit.weight_source[: 2 * 64], unit.weight_target):
+        assert 0.95 * bound < weight.abs().max() <= bound
