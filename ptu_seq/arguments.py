@@ -18,6 +18,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from ptu_seq.cli import Parser
+from ptu_seq.distributed import run_together
 from ptu_seq.errors import UserError, closest, storage_trouble
 from ptu_seq.jobs import Size
 
@@ -287,11 +288,13 @@ def command_line() -> str:
 def run_recipe(main: Callable[[], None]) -> None:
     """Runs a recipe's main function and ends the process with its exit code.
 
-    A user's mistake prints one sentence and exits with 2, and so does a disk that is full or a
-    folder that has gone; Ctrl-C says that finished runs are kept and exits with 130.
+    Under torchrun or accelerate launch the processes do it together: see
+    :mod:`ptu_seq.distributed`. A user's mistake prints one sentence and exits with 2, and so does a
+    disk that is full or a folder that has gone; Ctrl-C says that finished runs are kept and exits
+    with 130.
     """
     try:
-        main()
+        run_together(main)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -15,6 +15,7 @@ from ptu_seq.checkpoints import Checkpoints
 from ptu_seq.data import ClassificationDataset, encode, train_tokenizer
 from ptu_seq.data.rows import Row
 from ptu_seq.data.streams import StreamedBatches, TrainingRows
+from ptu_seq.distributed import together
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
@@ -83,7 +84,9 @@ def prepare_source(data: TransferData, recipe: SourceRecipe, study: Study, logs:
     print(f"Source: training on {dataset.name} ({data.source_rows} examples).")
     model, tokenizer = new_source(dataset, recipe)
     checkpoints = study.checkpoints.of("source", wanted)
-    scores = train_source(dataset, model, tokenizer, recipe, logs, checkpoints, data.stream)
+    scores = together(
+        train_source, dataset, model, tokenizer, recipe, logs, checkpoints, data.stream
+    )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_json(

@@ -8,6 +8,7 @@ import itertools
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ptu_seq import __version__
@@ -73,7 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(words[: len(words) - len(passed_on)])
     arguments.passed_on = passed_on
     try:
-        code: int = arguments.command(arguments) or 0
+        code = 0
+        if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+            code = arguments.command(arguments) or 0
+        else:  # several processes of a launcher; imported here, as torch takes a second to load
+            from ptu_seq.distributed import run_together
+
+            run_together(partial(arguments.command, arguments))
         sys.stdout.flush()
     except UserError as error:
         print(f"ptu-seq: {error}", file=sys.stderr)

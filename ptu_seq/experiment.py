@@ -9,6 +9,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from ptu_seq.distributed import Together, world_size
+from ptu_seq.errors import UserError
 from ptu_seq.jobs import Cell, Diverged, Grids, Job, Outcome, Runner, Size, Surviving
 from ptu_seq.runner import JobRunner
 from ptu_seq.study import Study
@@ -93,12 +95,28 @@ class Experiment:
             )
 
 
+def on_this_machine(do: Do, workers: int) -> JobRunner[Job, Outcome]:
+    """Does jobs side by side in processes of this machine; a launcher's do each job together.
+
+    Raises:
+        UserError: if a launcher's processes are to start further ones.
+    """
+    if world_size() == 1:
+        return JobRunner(do, workers)
+    if workers > 1:
+        raise UserError(
+            f"--workers is {workers}, but the {world_size()} processes that were started do one "
+            "run at a time together; accepted is 1, or the command without its launcher."
+        )
+    return JobRunner(Together(do), workers=1)
+
+
 Conduct = Callable[[Experiment], None]
 """What is done with an experiment that a recipe has made ready."""
 
 
 def run_here(experiment: Experiment) -> None:
-    """Does what is missing in processes of this machine, with a progress bar."""
+    """Does what is missing in processes of this machine or launcher, with a progress bar."""
     missing = sum(experiment.missing())
     with tqdm(total=missing, unit="run", desc="Transfer", disable=not missing) as bar:
 
@@ -106,4 +124,4 @@ def run_here(experiment: Experiment) -> None:
             bar.set_postfix_str(f"{job.cell.target} {job.cell.size} {job.cell.method}")
             bar.update()
 
-        experiment.run(JobRunner, tell)
+        experiment.run(on_this_machine, tell)

@@ -20,14 +20,18 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 import torch
 
 from ptu_seq.attempts import RETRIES, Failure, attempt, died_too_often, named, warn_of_death
+from ptu_seq.distributed import world_size
 
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
 
 
 def default_workers() -> int:
-    """One process for each core we may use, at most 4; a single one where there is a GPU."""
-    if torch.cuda.is_available():
+    """One process for each core we may use, at most 4; a single one where there is a GPU.
+
+    Those of a launcher start no others.
+    """
+    if torch.cuda.is_available() or world_size() > 1:
         return 1
     usable = getattr(os, "sched_getaffinity", None)
     return min(4, len(usable(0)) if usable else os.cpu_count() or 1)

@@ -111,6 +111,7 @@ def common_arguments(
         use_cpu=not cuda,
         seed=seed,
         log_level="error",
+        log_level_replica="error",
     )
 
 

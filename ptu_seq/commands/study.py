@@ -58,12 +58,15 @@ def _study(arguments: argparse.Namespace) -> None:
     if arguments.ray_address is not None and arguments.launcher != "ray":
         raise UserError("--ray_address is of --launcher ray, which is not given.")
     # Imported here: transformers takes seconds to load, which `--help` should not cost.
+    from ptu_seq.distributed import world_size
     from ptu_seq.estimate import print_plan
     from ptu_seq.study_file import read_study
     from ptu_seq.study_runs import run_study
 
     study = read_study(Path(arguments.file))
     if arguments.dry_run:
+        if world_size() > 1:
+            raise UserError("--dry_run times the steps of a single process; give it no launcher.")
         print_plan(study, arguments.workers or 0)
         return
     launcher, workers = _launcher(arguments)
@@ -78,9 +81,16 @@ def _study(arguments: argparse.Namespace) -> None:
 def _launcher(arguments: argparse.Namespace) -> tuple[Launcher, int]:
     """Where runs are done, and how many at a time (0: as many as the recipes say)."""
     if arguments.launcher == "process":
-        from ptu_seq.runner import JobRunner
+        from ptu_seq.experiment import on_this_machine
 
-        return JobRunner, arguments.workers or 0
+        return on_this_machine, arguments.workers or 0
+    from ptu_seq.distributed import world_size
+
+    if world_size() > 1:
+        raise UserError(
+            f"--launcher ray starts its own processes; {world_size()} were started already: give "
+            "the command without torchrun or accelerate launch."
+        )
     try:
         from ptu_seq.ray_runner import RayRunner
     except ModuleNotFoundError as error:

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, set_seed
 
 from ptu_seq.checkpoints import Checkpoints
 from ptu_seq.data.images import ImageDataset
+from ptu_seq.distributed import together
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
 from ptu_seq.images.batches import ImageExamples, predict, stack
@@ -78,7 +79,7 @@ def prepare_image_source(
     set_seed(recipe.seed)
     model = new_network(recipe.network, dict(enumerate(dataset.label_names)))
     checkpoints = study.checkpoints.of("source", wanted)
-    scores = train_image_source(dataset, model, recipe, logs, checkpoints)
+    scores = together(train_image_source, dataset, model, recipe, logs, checkpoints)
     model.save_pretrained(folder)
     write_json(
         folder / "source.json",

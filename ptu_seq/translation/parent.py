@@ -19,6 +19,7 @@ from ptu_seq.data import (
 )
 from ptu_seq.data.streams import TrainingRows
 from ptu_seq.data.translation_rows import Pair
+from ptu_seq.distributed import together
 from ptu_seq.errors import UserError
 from ptu_seq.models import RNNForConditionalGeneration, Seq2SeqConfig
 from ptu_seq.models.copy_parent import SHARED
@@ -96,7 +97,9 @@ def prepare_parent(corpora: Corpora, recipe: ParentRecipe, study: Study, logs: P
     )
     model = new_parent(tokenizers, recipe)
     checkpoints = study.checkpoints.of("parent", wanted)
-    scores = train_parent(dataset, model, tokenizers, recipe, logs, checkpoints, corpora.stream)
+    scores = together(
+        train_parent, dataset, model, tokenizers, recipe, logs, checkpoints, corpora.stream
+    )
     model.save_pretrained(folder)
     tokenizers.save(folder)
     languages = [dataset.source_lang, dataset.target_lang]
