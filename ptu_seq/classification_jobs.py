@@ -24,6 +24,7 @@ from ptu_seq.activation_table import Lender, WithActivations
 from ptu_seq.batches import Examples, Row, pad
 from ptu_seq.checkpoints import CheckpointStore
 from ptu_seq.data import ClassificationDataset, encode, low_resource_subset, some_rows
+from ptu_seq.distributed import is_main_process, world_size
 from ptu_seq.evaluation import accuracy
 from ptu_seq.gate_history import HISTORY_EXAMPLES, GateHistory
 from ptu_seq.gate_statistics import GateStatistics
@@ -132,7 +133,9 @@ class ClassificationJobs:
             "total": sum(p.numel() for p in model.parameters()),
         }
         outcome = Outcome(trained.validation_score, trained.steps, trained.seconds, parameters)
-        return outcome if job.is_tuning else self._test(job, model, history, outcome)
+        if job.is_tuning or not is_main_process():
+            return outcome
+        return self._test(job, model, history, outcome)
 
     def budget(self, job: Job) -> int:
         """The optimisation steps that a job is given; early stopping may end it before."""
@@ -172,13 +175,14 @@ class ClassificationJobs:
         """Reads both tasks with a model, for methods that learn from more than labels."""
         assert self.source_data is not None, "methods on an encoder have no companions"
         target = self._encode(job.cell.target)
+        parts = self.training.gradient_accumulation_steps * world_size()
         domains = Domains(
             self._source_examples,
             _examples(some_rows(target.train, DOMAIN_EXAMPLES)),
             self.source_data.label_names,
             target.label_names,
             collate=partial(pad, pad_token_id=int(self.tokenizer.pad_token_id)),
-            batch_size=self.training.batch_size // self.training.gradient_accumulation_steps,
+            batch_size=self.training.batch_size // parts,
             seed=job.seed,
         )
         return ClassifierReader(model, domains)

@@ -15,7 +15,7 @@ from ptu_seq.checkpoints import Checkpoints
 from ptu_seq.data import ClassificationDataset, encode, train_tokenizer
 from ptu_seq.data.rows import Row
 from ptu_seq.data.streams import StreamedBatches, TrainingRows
-from ptu_seq.distributed import together
+from ptu_seq.distributed import together, world_size
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
@@ -148,12 +148,13 @@ def train_source(
 
     def streamed(rows: TrainingRows[Row]) -> StreamedBatches[Row]:
         assert recipe.shuffle_buffer is not None
+        parts = recipe.training.gradient_accumulation_steps * world_size()
         return stream_batches(
             rows,
             dataset.text_columns,
             tokenizer,
             recipe.max_length,
-            recipe.training.batch_size // recipe.training.gradient_accumulation_steps,
+            max(1, recipe.training.batch_size // parts),
             buffer=recipe.shuffle_buffer,
             seed=recipe.seed,
         )

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 from transformers import TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import TrainerCallback
 
+from ptu_seq.distributed import world_size
 from ptu_seq.methods.objective import Objective
 
 
@@ -62,6 +64,15 @@ class Objectives(TrainerCallback):
         for objective in self.objectives:
             objective.skip(state["batches"] - self._batches)
         self._batches = state["batches"]
+
+    def average_gradients(self) -> None:
+        """Averages their own weights' gradients over processes; a model's are by its wrapper."""
+        if world_size() == 1:
+            return
+        for weight in self._weights:
+            if weight.grad is not None:
+                dist.all_reduce(weight.grad)
+                weight.grad /= world_size()
 
     def close(self) -> None:
         """Leaves the model as it is without them."""

@@ -24,6 +24,7 @@ from ptu_seq import __version__
 from ptu_seq.best_weights import Weights, read_weights, write_weights
 from ptu_seq.checkpoints import Checkpoint, Checkpoints, State
 from ptu_seq.data.streams import StreamedBatches
+from ptu_seq.distributed import world_size
 from ptu_seq.number_watch import NumberedExamples, NumberWatch
 from ptu_seq.random_state import random_state, set_random_state
 from ptu_seq.source import content_hash
@@ -49,7 +50,7 @@ class ResumableTrainer(Trainer):
 
     Args:
         *args: those of Trainer.
-        checkpoints: where they are; None: nowhere.
+        checkpoints: where they are; None: nowhere. Several processes together write none.
         checkpoint_seconds: one is due so long after the last; 0: never.
         **kwargs: those of Trainer.
     """
@@ -62,7 +63,9 @@ class ResumableTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.checkpoints = checkpoints if checkpoint_seconds > 0 else None
+        # Processes that train together have random states of their own, which none gathers.
+        is_alone = world_size() == 1
+        self.checkpoints = checkpoints if checkpoint_seconds > 0 and is_alone else None
         self.checkpoint_seconds = checkpoint_seconds
         examples = self.train_dataset
         self._stream = examples if isinstance(examples, StreamedBatches) else None
@@ -141,6 +144,9 @@ class ResumableTrainer(Trainer):
         assert self.optimizer is not None
         step = self.state.global_step + 1
         examples = self._examples.take(len(inputs["labels"]))
+        if world_size() > 1:  # each has read more than its own
+            examples = []
+            self._examples.clear()
         self._watch.begin(step, examples, max(g["lr"] for g in self.optimizer.param_groups))
         loss = super().training_step(model, inputs, num_items_in_batch)
         self._watch.note("loss", step, loss, self._last_good)

@@ -28,6 +28,7 @@ from ptu_seq.methods.objective import Objective
 from ptu_seq.models.labels import label_names
 from ptu_seq.objectives import Objectives
 from ptu_seq.resumable_trainer import ResumableTrainer, identified
+from ptu_seq.shared_batches import SHARE, WHOLE, TrainsTogether
 from ptu_seq.trainer_setup import (
     EarlyStopping,
     Progress,
@@ -175,7 +176,7 @@ def fit(
     return trained
 
 
-class _TrainerWithObjectives(ResumableTrainer):
+class _TrainerWithObjectives(ResumableTrainer, TrainsTogether):
     """Adds, in training, further losses to the model's own; evaluates in order of length."""
 
     def __init__(self, objectives: Objectives, **arguments: Any) -> None:
@@ -189,12 +190,16 @@ class _TrainerWithObjectives(ResumableTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
+        share = inputs.pop(SHARE, WHOLE)
+        self.norms.takes_part = share.own > 0
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        self.norms.takes_part = True
         if model.training:
             # Trainer divides by the parts of a batch only what the model has not divided by itself.
             is_divided = self.model_accepts_loss_kwargs and num_items_in_batch is not None
             parts = self.current_gradient_accumulation_steps if is_divided else 1
-            loss = loss + self.objectives.loss(inputs, outputs.logits, self.state) / parts
+            added = self.objectives.loss(inputs, outputs.logits, self.state) / parts
+            loss = (share.of_sum if is_divided else share.of_mean) * loss + share.of_mean * added
         return (loss, outputs) if return_outputs else loss
 
     def get_train_dataloader(self) -> DataLoader[Any]:

@@ -14,6 +14,7 @@ from transformers import AutoModelForImageClassification, PreTrainedModel, set_s
 from ptu_seq.checkpoints import CheckpointStore
 from ptu_seq.data.image_subsets import image_subset
 from ptu_seq.data.images import ImageDataset, ImageSplit
+from ptu_seq.distributed import is_main_process, world_size
 from ptu_seq.evaluation import accuracy
 from ptu_seq.gate_history import HISTORY_EXAMPLES, GateHistory
 from ptu_seq.gate_statistics import GateStatistics
@@ -101,7 +102,9 @@ class ImageJobs:
             "total": sum(p.numel() for p in model.parameters()),
         }
         outcome = Outcome(trained.validation_score, trained.steps, trained.seconds, parameters)
-        return outcome if job.is_tuning else self._test(job, model, history, outcome)
+        if job.is_tuning or not is_main_process():
+            return outcome
+        return self._test(job, model, history, outcome)
 
     def budget(self, job: Job) -> int:
         """The optimisation steps that a job is given; early stopping may end it before."""
@@ -134,13 +137,14 @@ class ImageJobs:
     def _domains(self, job: Job, model: PreTrainedModel) -> DomainReader:
         """Reads both tasks with a model, for methods that learn from more than labels."""
         target = self.targets[job.cell.target]
+        parts = self.training.gradient_accumulation_steps * world_size()
         domains = Domains(
             self._source_examples,
             self._examples(some_images(target.train)),
             self.source_data.label_names,
             target.label_names,
             collate=stack,
-            batch_size=self.training.batch_size // self.training.gradient_accumulation_steps,
+            batch_size=self.training.batch_size // parts,
             seed=job.seed,
         )
         return ClassifierReader(model, domains)

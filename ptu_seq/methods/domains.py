@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, cast
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ptu_seq.distributed import rank, world_size
 from ptu_seq.errors import UserError
 from ptu_seq.models.labels import matching_labels
 
@@ -104,8 +106,9 @@ def endless_batches(
         collate_fn=collate,
         generator=torch.Generator().manual_seed(seed),
     )
-    while True:
-        yield from loader
+    batches = itertools.chain.from_iterable(itertools.repeat(loader))
+    # Of several processes each takes its turn, as parts of a batch do in a single one.
+    return itertools.islice(batches, rank(), None, world_size())
 
 
 class _Relabelled(Dataset[Row]):

@@ -25,6 +25,7 @@ from ptu_seq.data import (
     translation_subset,
     truncate_pairs,
 )
+from ptu_seq.distributed import is_main_process, world_size
 from ptu_seq.errors import UserError
 from ptu_seq.gate_history import HISTORY_EXAMPLES, GateHistory
 from ptu_seq.gate_statistics import GateStatistics
@@ -149,7 +150,7 @@ class TranslationJobs:
             metric=self.training.metric,
             details={"left_out": len(subset.train) - len(training)},
         )
-        if job.is_tuning:
+        if job.is_tuning or not is_main_process():
             return outcome
         return self._test(job, model, vocabulary.tokenizers, history, outcome)
 
@@ -201,7 +202,8 @@ class TranslationJobs:
             examples = self._learnable(
                 some_rows(child.train, DOMAIN_EXAMPLES), vocabulary.tokenizers
             )
-        tokens = self.training.batch_tokens // self.training.gradient_accumulation_steps
+        parts = self.training.gradient_accumulation_steps * world_size()
+        tokens = self.training.batch_tokens // parts
         both = (self._parent_examples, examples)
         domains = SentenceDomains(
             *both,

@@ -9,6 +9,7 @@ from ptu_seq.data import TokenizerPair, TranslationDataset, encode_pairs, filter
 from ptu_seq.data.pair_filters import learnable
 from ptu_seq.data.streams import StreamedBatches, TrainingRows
 from ptu_seq.data.translation_rows import Pair
+from ptu_seq.distributed import world_size
 from ptu_seq.errors import UserError
 from ptu_seq.translation.batches import Example, stream_batches
 
@@ -64,7 +65,7 @@ def streamed_examples(
             max_length_ratio=recipe.max_length_ratio,
             truncate=recipe.truncate,
         ),
-        recipe.training.part_tokens,
+        max(1, recipe.training.part_tokens // world_size()),
         buffer=recipe.shuffle_buffer,
         seed=recipe.seed,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -30,9 +30,11 @@ from ptu_seq.best_weights import BestWeights, write_weights
 from ptu_seq.checkpoints import Checkpoints
 from ptu_seq.data.streams import StreamedBatches
 from ptu_seq.data.vocabulary import TokenizerPair
+from ptu_seq.distributed import world_size
 from ptu_seq.methods.objective import Objective
 from ptu_seq.objectives import Objectives
 from ptu_seq.resumable_trainer import ResumableTrainer, identified
+from ptu_seq.shared_batches import SHARE, WHOLE, TrainsTogether
 from ptu_seq.trainer_setup import (
     EarlyStopping,
     Progress,
@@ -184,7 +186,7 @@ def _keep_best(trainer: TranslationTrainer, model: PreTrainedModel, best: BestWe
     return best.best.score
 
 
-class TranslationTrainer(ResumableTrainer, Seq2SeqTrainer):
+class TranslationTrainer(ResumableTrainer, TrainsTogether, Seq2SeqTrainer):
     """Seq2SeqTrainer with batches, a loss and a length limit by token count, and further losses.
 
     Args:
@@ -208,10 +210,20 @@ class TranslationTrainer(ResumableTrainer, Seq2SeqTrainer):
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
 
+    def count(self) -> Callable[[Example], int]:
+        """The loss is a mean over label tokens."""
+        return lambda example: len(example["labels"])
+
+    def whole_batches(self) -> Sampler[list[int]]:
+        """The sampler's, which its seed decides."""
+        return self.batches
+
     def get_train_dataloader(self) -> DataLoader:
         """Batches in the order of the sampler or the stream."""
         if isinstance(self.batches, StreamedBatches):
             return self.batches.loader(self.args)
+        if world_size() > 1:
+            return super().get_train_dataloader()
         loader = DataLoader(
             cast(Dataset[Any], self.train_dataset),
             batch_sampler=self.batches,
@@ -232,12 +244,14 @@ class TranslationTrainer(ResumableTrainer, Seq2SeqTrainer):
         What is added to it in training is weighted alike: means over tokens are then those of the
         whole step, and what compares batches counts once, however many parts a step has.
         """
+        share = inputs.pop(SHARE, WHOLE)
         outputs = model(**inputs)
         loss = outputs.loss
         if model.training:
             loss = loss + self.objectives.loss(inputs, outputs.logits, self.state)
         if num_items_in_batch is not None:
-            loss = loss * ((inputs["labels"] != IGNORED).sum() / num_items_in_batch)
+            part = (inputs["labels"] != IGNORED).sum() / num_items_in_batch
+            loss = loss * part * share.of_sum
         return (loss, outputs) if return_outputs else loss
 
     def prediction_step(
