@@ -95,7 +95,9 @@ class Experiment:
             )
 
 
-def on_this_machine(do: Do, workers: int) -> JobRunner[Job, Outcome]:
+def on_this_machine(
+    do: Callable[[Job], Outcome | Diverged], workers: int
+) -> JobRunner[Job, Outcome | Diverged]:
     """Does jobs side by side in processes of this machine; a launcher's do each job together.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,8 @@ def streamed_examples(
         buffer=recipe.shuffle_buffer,
         seed=recipe.seed,
     )
+    # Of every process: their batches together are one of all.
+    batches.batches_an_epoch = math.ceil(batches.batches_an_epoch / world_size())
     if not batches.batches_an_epoch:
         raise _too_long(dataset, recipe)
     return batches

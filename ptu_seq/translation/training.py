@@ -216,6 +216,7 @@ class TranslationTrainer(ResumableTrainer, TrainsTogether, Seq2SeqTrainer):
 
     def whole_batches(self) -> Sampler[list[int]]:
         """The sampler's, which its seed decides."""
+        assert not isinstance(self.batches, StreamedBatches)
         return self.batches
 
     def get_train_dataloader(self) -> DataLoader:
