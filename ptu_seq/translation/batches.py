@@ -69,8 +69,8 @@ def stream_batches(
 
     Args:
         rows: its training pairs.
-        sample: some of them, drawn at random, by which the batches of an epoch are estimated:
-            only tokenising all pairs would tell.
+        sample: some of them, in random order, by the first of which the batches of an epoch are
+            estimated: only tokenising all pairs would tell.
         tokenizers: of the translator.
         keep: what is learned of a pair; None if it is too long.
         batch_tokens: tokens in a batch, padding included.
@@ -91,10 +91,11 @@ def stream_batches(
         return list(TokenBatchSampler(pair_lengths(examples), batch_tokens, seed=seed))
 
     padded = partial(collate, pad_token_id=int(tokenizers.target.pad_token_id))
-    examples = encoded(sample)
+    few = sample[:WINDOW]
+    examples = encoded(few)
     batches = len(cut(examples, seed)) if examples else 0
     # One at least, where the sample has any.
-    an_epoch = math.ceil(batches * rows.count / max(1, len(sample)))
+    an_epoch = math.ceil(batches * rows.count / max(1, len(few)))
     return StreamedBatches(rows, buffer, WINDOW, encoded, cut, padded, seed, an_epoch)
 
 
