@@ -17,6 +17,7 @@ from recipes.low_resource_mt import main
 from tests.tiny import write_translations
 
 METHODS = ["scratch", "frozen", "fine_tune", "zoph", "ptu"]
+OF_THE_PROCESS = {"seconds": 0, "invocation": ""}
 SMALL = """
 workers: 1
 seeds: 1
@@ -138,8 +139,7 @@ def test_the_same_seed_gives_the_same_numbers(data: Path, finished: Path):
     run(data, finished, "--methods", "ptu")
     (again,) = read_lines(finished / "results.jsonl")
     (ptu,) = [line for line in before if line["method"] == "ptu"]
-    of_the_process = {"seconds": 0, "invocation": ""}
-    assert {**again, **of_the_process} == {**ptu, **of_the_process}
+    assert {**again, **OF_THE_PROCESS} == {**ptu, **OF_THE_PROCESS}
 
 
 def test_a_run_is_made_again_from_the_folder_alone(first: Path, capsys):
@@ -199,7 +199,7 @@ def test_losses_beside_the_tasks(data: Path, first: Path, tmp_path: Path):
         lines.append(read_lines(tmp_path / name / "results.jsonl"))
         words = words[:2] + ["--methods", "dann"]
     assert [line["method"] for line in lines[0]] == methods
-    assert {**lines[1][0], "seconds": 0} == {**lines[0][0], "seconds": 0}
+    assert {**lines[1][0], **OF_THE_PROCESS} == {**lines[0][0], **OF_THE_PROCESS}
     kept = {path.stem for path in (tmp_path / "out" / "gates").iterdir()}
     assert kept == {lines[0][1]["run_id"]}
     saved = PTUForConditionalGeneration.from_pretrained(tmp_path / "out" / "model")
