@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import itertools
 import json
+import re
 import shlex
 import sys
 from collections import Counter
@@ -151,8 +152,16 @@ def find_preset(presets: Path, name: str) -> Path:
     return found[name]
 
 
-class _EachKeyOnce(yaml.SafeLoader):
-    """YAML's safe loader, but that of two equal keys it does not silently take the last."""
+class _ArgumentsLoader(yaml.SafeLoader):
+    """YAML's safe loader, which neither takes the last of two equal keys nor `no` for False.
+
+    `no` is a language; of YAML 1.1's words for booleans those of YAML 1.2 are left.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [(tag, form) for tag, form in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
@@ -172,7 +181,10 @@ class _EachKeyOnce(yaml.SafeLoader):
         return self.construct_yaml_int(node)
 
 
-_EachKeyOnce.add_constructor("tag:yaml.org,2002:int", _EachKeyOnce.construct_short_int)
+_ArgumentsLoader.add_constructor("tag:yaml.org,2002:int", _ArgumentsLoader.construct_short_int)
+_ArgumentsLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 
 
 def read_arguments(path: Path) -> dict[str, Any]:
@@ -190,7 +202,7 @@ def read_arguments(path: Path) -> dict[str, Any]:
         if _depth(text) > DEEPEST:  # which takes YAML's parser a time that grows with the square
             raise UserError(f"{path} is no file of arguments: it is nested over {DEEPEST} deep.")
         content = (
-            json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_EachKeyOnce)  # noqa: S506, a safe loader
+            json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_ArgumentsLoader)  # noqa: S506, a safe loader
         )
     except OSError as error:
         raise UserError(f"the arguments in {path} cannot be read: {error.strerror}.") from error

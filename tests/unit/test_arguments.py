@@ -9,7 +9,7 @@ from typing import Annotated
 
 import pytest
 
-from ptu_seq.arguments import parse_recipe, parse_size, run_recipe
+from ptu_seq.arguments import parse_recipe, parse_size, read_arguments, run_recipe
 from ptu_seq.errors import UserError
 from ptu_seq.ranges import Checked, Range
 
@@ -74,6 +74,16 @@ def test_a_file_may_choose_the_preset(parse, write):
 @pytest.mark.parametrize("words", [["--both_ways"], ["--both-ways"], ["--both_ways", "yes"]])
 def test_a_switch_needs_no_value(parse, words):
     assert parse(*words)[1].both_ways
+
+
+def test_no_is_a_language_in_a_file_and_still_turns_a_switch_off(parse, write):
+    file = write("a.yaml", "langs: [no, on, trueish]\nfirst: True\nsecond: false\n")
+    assert read_arguments(Path(file)) == {
+        "langs": ["no", "on", "trueish"],
+        "first": True,
+        "second": False,
+    }
+    assert not parse(write("b.yaml", "preset: large\nboth_ways: no\n"))[1].both_ways
 
 
 def test_an_empty_value_in_a_file_keeps_the_default(parse, write):
