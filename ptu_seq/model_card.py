@@ -291,7 +291,8 @@ def _plain(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _table(rows: Mapping[str, str]) -> str:
-    escaped = {name: text.replace("|", "\\|") for name, text in rows.items()}
+    # One line each, whatever somebody's labels and names hold.
+    escaped = {k: " ".join(text.split()).replace("|", "\\|") for k, text in rows.items()}
     return "\n".join(["| | |", "| --- | --- |", *(f"| {k} | {v} |" for k, v in escaped.items())])
 
 

@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 
 from ptu_seq.data import TokenizerPair, train_vocabulary
 from ptu_seq.data.tokenization import train_tokenizer
-from ptu_seq.model_card import MARK, Run, write_model_card
+from ptu_seq.model_card import MARK, Run, model_card, write_model_card
 from ptu_seq.models import (
     CNNConfig,
     CNNForImageClassification,
@@ -25,6 +25,7 @@ from ptu_seq.models import (
     RNNForSequenceClassification,
     Seq2SeqConfig,
 )
+from ptu_seq.records import read_json
 
 RUN = Run(
     source="imdb",
@@ -175,3 +176,10 @@ def test_names_and_settings_that_markdown_or_the_hub_would_trip_over(tmp_path):
     assert card.data.datasets == ["bible-fr-en", "my-data-v2-x"]
     assert card.data.eval_results[0].dataset_name == "my data|v2: x"
     assert "my data\\|v2: x, all training examples" in card.text and "| 12.3 |" in card.text
+
+
+def test_labels_of_several_lines_stay_in_their_row(tmp_path):
+    save_classifier(tmp_path)
+    config = read_json(tmp_path / "config.json")
+    card = model_card({**config, "id2label": {"0": "so\n\n## so", "1": "good | bad"}})
+    assert "| labels | so ## so, good \\| bad |" in card.splitlines()
