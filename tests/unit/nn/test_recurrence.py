@@ -252,6 +252,23 @@ def test_units_of_other_classes_keep_their_equations(kind):
     torch.testing.assert_close(layer(x, [s])[0], whole / 2)
 
 
+@pytest.mark.parametrize(
+    "pin, fine_tune, update", [("target", 0, 0), ("frozen", 0, 1), ("adapted", 1, 1)]
+)
+def test_gates_of_a_pinned_unit_tell_its_branch(kind, pin, fine_tune, update):
+    layer = kind.gated(4, 3, source_hidden_size=3, level="step").pin(pin)
+    gates: list[PTUGates] = []
+    layer.unroll(
+        torch.randn(5, 2, 4),
+        None,
+        [torch.randn(5, 2, 3)],
+        on_gates=lambda _, both: gates.extend([both]),
+    )
+    (both,) = gates
+    assert torch.equal(both.fine_tune, torch.full((5, 2, 3), float(fine_tune)))
+    assert torch.equal(both.update, torch.full((5, 2, 3), float(update)))
+
+
 class Saved:
     """A tensor that autograd keeps, in an object whose end can be watched."""
 
