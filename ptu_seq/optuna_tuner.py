@@ -130,20 +130,15 @@ class OptunaTuner:
         return self.trials
 
     def begin(self, grids: Grids, trials: Trials) -> None:
-        """Makes the database hold as many trials of these methods as there were."""
+        """Makes the database hold the trials of these methods that there were, and no others."""
         try:
-            stored = {name: len(study.trials) for name, study in self._stored().items()}
+            self._complete(grids, trials)
         except Exception as error:  # whatever the driver of a damaged file raises
-            logger.warning("%s cannot be read (%s); it is made anew.", self.database, error)
+            reason = str(error).partition("\n")[0]  # the others are statements and addresses
+            logger.warning("%s cannot be used (%s); it is made anew.", self.database, reason)
             vars(self).pop("_storage", None)
-            self.database.unlink()
-            stored = {}
-        for cell, tried in trials.items():
-            if cell.method not in grids or stored.get(_name(cell)) == len(tried):
-                continue
-            if _name(cell) in stored:
-                optuna.delete_study(study_name=_name(cell), storage=self._storage)
-            self._study(cell).add_trials(_as_optuna(tried, grids[cell.method]))
+            self.database.unlink(missing_ok=True)
+            self._complete(grids, trials)
 
     def ask(
         self,
@@ -188,6 +183,16 @@ class OptunaTuner:
             direction="maximize",
             load_if_exists=True,
         )
+
+    def _complete(self, grids: Grids, trials: Trials) -> None:
+        tried = {_name(cell): cell for cell, ones in trials.items() if ones}
+        for name, study in self._stored().items():
+            if name not in tried or len(study.trials) != len(trials[tried[name]]):
+                optuna.delete_study(study_name=name, storage=self._storage)
+        stored = self._stored()
+        for name, cell in tried.items():
+            if cell.method in grids and name not in stored:
+                self._study(cell).add_trials(_as_optuna(trials[cell], grids[cell.method]))
 
     def _stored(self) -> dict[str, optuna.Study]:
         if not self.database.exists():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -109,7 +111,27 @@ def test_the_database_is_made_again_if_it_lacks_trials_or_is_damaged(tmp_path: P
     again = optuna_tuner(tmp_path)
     again.begin({"ptu": GRID}, {CELL: trials})
     assert stored(again) == [trial.score for trial in trials]
-    assert "optuna.db cannot be read" in caplog.text
+    (said,) = caplog.messages
+    assert "optuna.db cannot be used (" in said and "\n" not in said
+
+
+def test_a_database_that_can_be_read_but_not_mended_is_made_again(tmp_path: Path):
+    tuner = optuna_tuner(tmp_path)
+    trials = tune(tuner)
+    with closing(sqlite3.connect(tuner.database)) as connection:
+        connection.execute(
+            "CREATE TRIGGER broken BEFORE DELETE ON studies BEGIN DELETE FROM gone; END"
+        )
+    again = optuna_tuner(tmp_path)
+    again.begin({"ptu": GRID}, {CELL: trials[:4]})
+    assert stored(again) == [trial.score for trial in trials[:4]]
+
+
+def test_the_database_forgets_trials_that_were_not_written_down(tmp_path: Path):
+    tune(optuna_tuner(tmp_path))
+    again = optuna_tuner(tmp_path)
+    again.begin({"ptu": GRID}, {})
+    assert again._stored() == {}
 
 
 @pytest.mark.parametrize("name", ALL_METHODS)
