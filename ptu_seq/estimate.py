@@ -17,7 +17,7 @@ from ptu_seq.experiment import Do, Experiment
 from ptu_seq.jobs import TUNING_SEED, Job, Outcome
 from ptu_seq.progress import duration
 from ptu_seq.records import read_json
-from ptu_seq.runner import JobRunner, default_workers
+from ptu_seq.runner import JobRunner, usable_workers
 from ptu_seq.study_file import PlannedExperiment, StudyFile
 from ptu_seq.study_runs import planned_row
 
@@ -38,7 +38,7 @@ def print_plan(study: StudyFile, workers: int = 0) -> None:
     Raises:
         UserError: for data that cannot be loaded, with the experiment's name.
     """
-    workers = workers or default_workers()
+    workers = usable_workers(workers)
     width = max(len(planned.name) for planned in study.experiments)
     print(
         f"{'experiment':<{width}}  {'cells':>6}  {'tuning':>12}  {'runs':>12}  estimate", flush=True

@@ -10,7 +10,6 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from ptu_seq.distributed import Together, world_size
-from ptu_seq.errors import UserError
 from ptu_seq.jobs import Cell, Diverged, Grids, Job, Outcome, Runner, Size, Surviving
 from ptu_seq.runner import JobRunner
 from ptu_seq.study import Study
@@ -100,17 +99,11 @@ def on_this_machine(
 ) -> JobRunner[Job, Outcome | Diverged]:
     """Does jobs side by side in processes of this machine; a launcher's do each job together.
 
-    Raises:
-        UserError: if a launcher's processes are to start further ones.
+    Args:
+        do: does a job.
+        workers: jobs at a time: see :func:`ptu_seq.runner.usable_workers`.
     """
-    if world_size() == 1:
-        return JobRunner(do, workers)
-    if workers > 1:
-        raise UserError(
-            f"--workers is {workers}, but the {world_size()} processes that were started do one "
-            "run at a time together; accepted is 1, or the command without its launcher."
-        )
-    return JobRunner(Together(do), workers=1)
+    return JobRunner(do, workers) if world_size() == 1 else JobRunner(Together(do), workers=1)
 
 
 Conduct = Callable[[Experiment], None]

@@ -21,17 +21,32 @@ import torch
 
 from ptu_seq.attempts import RETRIES, Failure, attempt, died_too_often, named, warn_of_death
 from ptu_seq.distributed import world_size
+from ptu_seq.errors import UserError
 
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
 
 
-def default_workers() -> int:
-    """One process for each core we may use, at most 4; a single one where there is a GPU.
+def usable_workers(wanted: int) -> int:
+    """How many jobs to do at a time.
 
-    Those of a launcher start no others.
+    Args:
+        wanted: the value of `--workers`; 0: a process for each core we may use, at most 4, but a
+            single one where there is a GPU or a launcher has started several.
+
+    Raises:
+        UserError: if a launcher's processes are to start further ones.
     """
-    if torch.cuda.is_available() or world_size() > 1:
+    if world_size() > 1:
+        if wanted > 1:
+            raise UserError(
+                f"--workers is {wanted}, but the {world_size()} processes that were started do one "
+                "run at a time together; accepted is 1, or the command without its launcher."
+            )
+        return 1
+    if wanted:
+        return wanted
+    if torch.cuda.is_available():
         return 1
     usable = getattr(os, "sched_getaffinity", None)
     return min(4, len(usable(0)) if usable else os.cpu_count() or 1)

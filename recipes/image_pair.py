@@ -41,7 +41,7 @@ from ptu_seq.report import (
     write_report,
     write_summary,
 )
-from ptu_seq.runner import default_workers
+from ptu_seq.runner import usable_workers
 from ptu_seq.study import Study
 from ptu_seq.trainer_setup import decisive
 from ptu_seq.training import TrainingOptions
@@ -203,6 +203,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
     arguments = parse(argv)
     plan = make_plan(arguments)
     wanted, tuning, network, units, source_arguments, training = arguments
+    workers = usable_workers(wanted.workers)
     output_dir = Path(wanted.output_dir)
     configuration = {
         "network": asdict(network),
@@ -244,7 +245,6 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
             checkpoints=study.checkpoints,
         )
         best = BestModels(output_dir / "model", list(data.targets), study.config_hash)
-        workers = wanted.workers or default_workers()
         try:
             conduct(Experiment(study, plan, list(data.targets), jobs, workers, best.keep))
         finally:

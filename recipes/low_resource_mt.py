@@ -45,7 +45,7 @@ from ptu_seq.report import (
     write_report,
     write_summary,
 )
-from ptu_seq.runner import default_workers
+from ptu_seq.runner import usable_workers
 from ptu_seq.study import Study
 from ptu_seq.trainer_setup import decisive
 from ptu_seq.translation.corpora import Corpora, load_corpora
@@ -304,6 +304,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
     plan = make_plan(arguments)
     wanted, tuning, network, sentences, vocabulary, units, parent_arguments, *rest = arguments
     training, streaming = rest
+    workers = usable_workers(wanted.workers)
     output_dir = Path(wanted.output_dir)
     load = stream_corpora if streaming.streaming else load_corpora
     corpora = load(
@@ -370,7 +371,6 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
             checkpoints=study.checkpoints,
         )
         best = BestModels(output_dir / "model", list(corpora.children), study.config_hash)
-        workers = wanted.workers or default_workers()
         on_end = OnEnd(output_dir, corpora, best)
         try:
             conduct(Experiment(study, plan, list(corpora.children), jobs, workers, on_end))

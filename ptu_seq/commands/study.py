@@ -82,8 +82,9 @@ def _launcher(arguments: argparse.Namespace) -> tuple[Launcher, int]:
     """Where runs are done, and how many at a time (0: as many as the recipes say)."""
     if arguments.launcher == "process":
         from ptu_seq.experiment import on_this_machine
+        from ptu_seq.runner import usable_workers
 
-        return on_this_machine, arguments.workers or 0
+        return on_this_machine, usable_workers(arguments.workers or 0)
     from ptu_seq.distributed import world_size
 
     if world_size() > 1:

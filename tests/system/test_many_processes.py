@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from ptu_seq.errors import UserError
 from ptu_seq.records import read_json, read_lines
 from recipes import image_pair, low_resource_mt, sentence_classification
 from tests.integration.books_and_films import write_data
@@ -148,6 +149,17 @@ def test_a_recipe_in_two_processes(recipe: Any, source: str, tmp_path: Path):
     trials = [len(read_lines(folder / "tuning.jsonl")) for folder in (one, two)]
     assert trials[0] == trials[1]
     assert sorted(p.name for p in two.iterdir()) == sorted(p.name for p in one.iterdir())
+
+
+@pytest.mark.parametrize("recipe", [sentence_classification, image_pair, low_resource_mt])
+def test_workers_beside_a_launcher_are_refused_before_data_is_read(
+    recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ptu_seq.runner.world_size", lambda: 2)
+    words = ["--workers=3", "--source_dataset=./nowhere", f"--output_dir={tmp_path / 'out'}"]
+    with pytest.raises(UserError, match="--workers is 3, but the 2 processes"):
+        recipe.main(words)
+    assert not (tmp_path / "out").exists()
 
 
 def free_port() -> int:
