@@ -10,8 +10,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch import distributed as dist
 from torch.utils.data import Dataset
 
+from ptu_seq.distributed import world_size
 from ptu_seq.errors import NumericalError
 
 #: What is watched, in the order of a step.
@@ -71,7 +73,9 @@ class NumberWatch:
     """Watches the loss and the norm of the gradient at every step.
 
     On a GPU nobody waits for a number: the first step that had none is kept there until
-    :meth:`check` asks for it. On a CPU every number is looked at once it is there.
+    :meth:`check` asks for it. On a CPU every number is looked at once it is there. Where several
+    processes train together, none may end while others wait for its part of a step: all of them ask
+    at the same time, and fail alike.
 
     Args:
         device: where the numbers are.
@@ -79,7 +83,7 @@ class NumberWatch:
 
     def __init__(self, device: torch.device) -> None:
         self._first = torch.full((len(WATCHED),), _NEVER, device=device)
-        self._at_once = device.type == "cpu"
+        self._at_once = device.type == "cpu" and world_size() == 1
         self._steps: dict[int, _Step] = {}
 
     def begin(self, step: int, examples: Sequence[int], rate: float) -> None:
@@ -90,7 +94,7 @@ class NumberWatch:
         """Looks at a number.
 
         Raises:
-            NumericalError: if it is not finite, on a CPU.
+            NumericalError: if it is not finite, in a single process on a CPU.
         """
         place = WATCHED.index(watched)
         if self._at_once:
@@ -104,9 +108,11 @@ class NumberWatch:
         """Looks at all numbers since the last time.
 
         Raises:
-            NumericalError: if one was not finite.
+            NumericalError: if one was not finite, in any of the processes.
         """
         if not self._at_once:
+            if world_size() > 1:
+                dist.all_reduce(self._first, dist.ReduceOp.MIN)
             first = self._first.tolist()
             if min(first) < _NEVER:
                 self._fail(first.index(min(first)), min(first), checkpoint)

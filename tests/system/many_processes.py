@@ -17,15 +17,25 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 import torch
 from datasets import Dataset
 from torch import Tensor
 from torch import distributed as dist
-from transformers import PreTrainedModel, Trainer, set_seed
+from transformers import (
+    PreTrainedModel,
+    Trainer,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.trainer_callback import TrainerCallback
 
 from ptu_seq.batches import Examples, pad
 from ptu_seq.data.images import ImageSplit
-from ptu_seq.distributed import is_main_process, run_together, together, world_size
+from ptu_seq.distributed import is_main_process, rank, run_together, together, world_size
+from ptu_seq.errors import NumericalError
 from ptu_seq.images.batches import ImageExamples, stack
 from ptu_seq.images.networks import NetworkShape, new_network
 from ptu_seq.methods import Task, get_method
@@ -42,6 +52,10 @@ from tests.unit.translation_family import make_family, sentences
 
 LABELS = {0: "no", 1: "yes"}
 BATCH = 8
+
+#: What takes part in trainings on texts, and the step that it spoils.
+CALLBACKS: list[TrainerCallback] = []
+POISONED = 5
 
 
 def calm(setting: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +139,7 @@ def train_texts(
         sampling="group_by_length",
         folder=folder,
         seed=0,
-        callbacks=method.callbacks(model, setting),
+        callbacks=[*method.callbacks(model, setting), *CALLBACKS],
         objectives=method.objectives(model, source, task, setting, read),
     )
     return trained, model
@@ -240,10 +254,35 @@ def curve(name: str, **changes: Any) -> dict[str, Any]:
     }
 
 
+class PoisonsRank1(TrainerCallback):
+    """In the last process alone a weight is no number, before a step."""
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Waits for the step."""
+        if state.global_step + 1 == POISONED and rank() == world_size() - 1:
+            next(kwargs["model"].parameters()).data.fill_(torch.nan)
+
+
+def diverged() -> dict[str, Any]:
+    """At which step a training comes to no numbers, by what this process says."""
+    with (
+        mock.patch("tests.system.many_processes.CALLBACKS", [PoisonsRank1()]),
+        pytest.raises(NumericalError) as told,
+    ):
+        curve("texts, in parts")
+    return {"step": told.value.details["step"]}
+
+
+#: A case that diverges in the first of two parts of a step.
+DIVERGING = "diverging"
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     for name in sys.argv[2:]:
-        found = together(curve, name)
+        found = together(diverged) if name == DIVERGING else together(curve, name)
         assert is_main_process()
         (folder / f"{name}.json").write_text(json.dumps(found))
 

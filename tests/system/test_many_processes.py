@@ -24,7 +24,7 @@ from tests.integration.books_and_films import write_data
 from tests.integration.test_image_pair import SMALL as SMALL_IMAGES
 from tests.integration.test_image_pair import strokes
 from tests.integration.test_low_resource_mt import SMALL as SMALL_TRANSLATION
-from tests.system.many_processes import CASES, COMPANIONS, curve
+from tests.system.many_processes import CASES, COMPANIONS, DIVERGING, POISONED, curve
 from tests.tiny import write_translations
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +70,12 @@ def test_two_processes_have_the_losses_of_one(names: list[str], tmp_path: Path):
         np.testing.assert_allclose(two["losses"], one["losses"], atol=1e-5, err_msg=name)
         np.testing.assert_allclose(two["weights"], one["weights"], atol=1e-5, err_msg=name)
         assert {**two, "losses": 0, "weights": 0} == {**one, "losses": 0, "weights": 0}, name
+
+
+@pytest.mark.slow
+def test_what_diverges_in_one_process_ends_in_all(tmp_path: Path):
+    """Though that process sees it in the first part of a step, and the others after the second."""
+    assert curves([DIVERGING], tmp_path) == {DIVERGING: {"step": POISONED}}
 
 
 @pytest.mark.slow
