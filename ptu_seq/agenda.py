@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
-from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Outcome, Setting
+from ptu_seq.jobs import TUNING_SEED, Cell, Grids, Job, Setting
 from ptu_seq.tuning import Trial, Trials, Tuner
 
 
@@ -47,20 +47,10 @@ class Agenda(Iterator[Job]):
                 return job
         raise StopIteration
 
-    def tell(self, job: Job, outcome: Outcome) -> None:
-        """Notes that a job has ended."""
-        if job.is_tuning:
-            self._tried(job, outcome.validation_score)
-
-    def tell_diverged(self, job: Job) -> None:
-        """Notes that a job has ended without a score.
-
-        A setting that was tried then counts as 0, the least of every metric.
-        """
-        if job.is_tuning:
-            self._tried(job, 0.0)
-
-    def _tried(self, job: Job, score: float) -> None:
+    def tell(self, job: Job, score: float) -> None:
+        """Notes that a job has ended, and its validation score."""
+        if not job.is_tuning:
+            return
         self._running[job.cell].remove(job.setting)
         trials = self._trials.setdefault(job.cell, [])
         trials.append(Trial(job.setting, score))

@@ -18,17 +18,18 @@ class Failures:
     """Writes them, a line each, while the others go on.
 
     Args:
-        path: the file of lines; those of cells that are done now are forgotten.
-        cells: what is done now.
+        path: the file of lines; those of runs that are done again are forgotten.
+        again: these runs, as cell and seed.
     """
 
-    def __init__(self, path: Path, cells: Collection[Cell]) -> None:
+    def __init__(self, path: Path, again: Collection[tuple[Cell, int]]) -> None:
         self.path = path
         self.sentences: list[str] = []
         lines = read_lines(path)
         path.unlink(missing_ok=True)
         for line in lines:
-            if Cell(line["target"], line["size"], line["method"]) not in cells:
+            cell = Cell(line["target"], line["size"], line["method"])
+            if (cell, line["seed"]) not in again:
                 append_line(path, line)
 
     def add(self, job: Job, error: NumericalError, source: str, config_hash: str) -> None:
@@ -56,5 +57,6 @@ class Failures:
             count = len(self.sentences)
             raise UserError(
                 f"{count} {'runs' if count > 1 else 'run'} diverged and all others are finished; "
-                f"the same command tries again. {' '.join(self.sentences)}"
+                "the same command tries again, but no setting that diverged in tuning. "
+                f"{' '.join(self.sentences)}"
             )

@@ -39,6 +39,10 @@ _FIELDS = {
 }
 
 
+#: What a setting with which a training diverges is taken to score: the least of every metric.
+DIVERGED_SCORE = 0.0
+
+
 class StudyDiffers(UserError):
     """A folder has results on something else than what is asked for.
 
@@ -153,30 +157,34 @@ class Study:
             on_diverged: is told of every job that ended without an outcome.
 
         Raises:
-            UserError: at the end, if trainings diverged; `failures.jsonl` has them, until a later
-                call does them again.
+            UserError: at the end, if trainings diverged; `failures.jsonl` has them. A later call
+                does the runs among them again; of a trial it is known that its setting diverges.
         """
         cells = list(cells)
-        failures = Failures(self.output_dir / "failures.jsonl", cells)
+        groups = [self.missing_runs(group, seeds) for group in _by_target_and_size(cells)]
+        again = {run for group in groups for run in group}
+        failures = Failures(self.output_dir / "failures.jsonl", again)
         tuner = tuner or GridTuner()
         trials = self.trials()
         tuner.begin(grids, trials)
-        groups = [self.missing_runs(group, seeds) for group in _by_target_and_size(cells)]
         agenda = Agenda(groups, grids, tuner, trials)
         for job, outcome in runner(agenda):
             if isinstance(outcome, Diverged):
                 if on_diverged is not None:
                     on_diverged(job, outcome)
                 failures.add(job, outcome.error, self.source, self.config_hash)
-                agenda.tell_diverged(job)
+                if job.is_tuning:
+                    self._write_tuning(job, DIVERGED_SCORE, diverged=True)
+                    agenda.tell(job, DIVERGED_SCORE)
                 continue
             on_end(job, outcome)
             if job.is_tuning:
-                self._write_tuning(job, outcome)
+                score, seconds = outcome.validation_score, round(outcome.seconds, 2)
+                self._write_tuning(job, score, steps=outcome.steps, seconds=seconds)
             else:
                 self._write_result(job, outcome)
             self.checkpoints.remove(job.file_name)
-            agenda.tell(job, outcome)
+            agenda.tell(job, outcome.validation_score)
         failures.raise_any()
         self.checkpoints.clear()  # of what is no longer asked for
 
@@ -221,16 +229,15 @@ class Study:
                 "again, and it begins anew there."
             )
 
-    def _write_tuning(self, job: Job, outcome: Outcome) -> None:
+    def _write_tuning(self, job: Job, score: float, **details: Any) -> None:
         self._check_folder()
         line = {
             "source": self.source,
             **asdict(job.cell),
             "setting": dict(job.setting),
             "seed": job.seed,
-            "validation_score": outcome.validation_score,
-            "steps": outcome.steps,
-            "seconds": round(outcome.seconds, 2),
+            "validation_score": score,
+            **details,
             "config_hash": self.config_hash,
         }
         append_line(self.output_dir / "tuning.jsonl", line)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,12 @@ from ptu_seq.checkpoints import Checkpoints
 from ptu_seq.errors import NumericalError, UserError
 from ptu_seq.jobs import Cell, Diverged, Job, Outcome, Surviving
 from ptu_seq.number_watch import NumberWatch
+from ptu_seq.optuna_tuner import OptunaTuner
 from ptu_seq.records import read_lines
 from ptu_seq.resumable_trainer import ResumableTrainer
 from ptu_seq.runner import JobRunner
-from ptu_seq.study import Study
-from ptu_seq.tuning import GridTuner
+from ptu_seq.study import DIVERGED_SCORE, Study
+from ptu_seq.tuning import GridTuner, Trial
 from tests.unit.resuming import EPOCH, KINDS, STEPS, text, text_examples
 
 GRIDS = {"a": [{"rate": 1}, {"rate": 2}], "b": [{"rate": 1}]}
@@ -147,13 +150,46 @@ def test_a_study_goes_on_and_tells_at_the_end(
     assert found == {("a", 2, 3, 1), ("b", 1, 3, 1)}
     assert len(ended) == 4 and len(failed) == 2
 
-    # What failed is tried again, and then forgotten; that of cells that are left out is not.
+    # A run that failed is done again, and its line forgotten; a setting is not tried again.
     with JobRunner(Surviving(lambda job: Outcome(0.5, 4, 0.1, {}, score=0.5)), 1) as runner:
-        start().run(cells[1:], GRIDS, range(2), runner, lambda job, outcome: None)
-        assert [line["method"] for line in read_lines(tmp_path / "failures.jsonl")] == ["a"]
+        start().run(cells[:1], GRIDS, range(2), runner, lambda job, outcome: None)
+        assert len(read_lines(tmp_path / "failures.jsonl")) == 2
         start().run(cells, GRIDS, range(2), runner, lambda job, outcome: None)
     assert len(read_lines(tmp_path / "results.jsonl")) == 4
-    assert not (tmp_path / "failures.jsonl").exists()
+    assert [line["method"] for line in read_lines(tmp_path / "failures.jsonl")] == ["a"]
+    assert start().trials() == {cells[0]: [Trial({"rate": 1}, 0.5), Trial({"rate": 2}, 0.0)]}
+
+
+@pytest.mark.parametrize("stop", range(1, 8))
+def test_a_tuning_in_which_settings_diverge_can_be_interrupted(stop: int, tmp_path: Path):
+    """What Optuna proposes depends on all trials before, those that diverged among them."""
+    rates = [{"learning_rate": 1e-3}, {"learning_rate": 1e-2}]
+
+    def do(job: Job) -> Outcome:
+        rate = job.setting["learning_rate"]
+        if rate > 5e-3:
+            raise NumericalError("step 3: no number.", step=3)
+        return Outcome(rate, 4, 0.0, {}, score=0.25)
+
+    def run(folder: Path, stop: int | None = None) -> list[tuple[int, dict[str, float]]]:
+        tuner = OptunaTuner(6, 0, folder / "optuna.db")
+        study = Study(folder, "toy", "imdb", {})
+        with JobRunner(Surviving(do), 1) as runner, suppress(UserError):
+            study.run(
+                [Cell("mr", 10, "a")],
+                {"a": rates},
+                range(1),
+                lambda jobs: itertools.islice(runner(jobs), stop),
+                lambda job, outcome: None,
+                tuner,
+            )
+        lines = [*read_lines(folder / "tuning.jsonl"), *read_lines(folder / "results.jsonl")]
+        return [(line["seed"], line["setting"]) for line in lines]
+
+    whole = run(tmp_path / "whole")
+    assert len(whole) == 7
+    run(tmp_path / "stopped", stop)
+    assert run(tmp_path / "stopped") == whole
 
 
 def test_other_errors_end_a_study_as_ever(tmp_path: Path):
@@ -169,8 +205,8 @@ def test_a_setting_that_diverges_is_not_chosen():
     cell = Cell("mr", 10, "a")
     agenda = Agenda([[(cell, 0)]], GRIDS, GridTuner(), {})
     first, second = next(agenda), next(agenda)
-    agenda.tell_diverged(first)
-    agenda.tell(second, Outcome(0.1, 1, 0.1, {}))
+    agenda.tell(first, DIVERGED_SCORE)
+    agenda.tell(second, 0.1)
     assert next(agenda).setting == second.setting == {"rate": 2}
 
 
