@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import torch
-from huggingface_hub import cached_assets_path
+from huggingface_hub import constants
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -232,10 +232,11 @@ class SourceCacheArguments(Checked):
 
     def cache(self) -> SourceCache:
         """The cache that these arguments ask for."""
-        folder = Path(self.source_cache_dir or cached_assets_path("ptu_seq", "activations"))
+        # As `cached_assets_path` has it, which would make the folder, wanted and writable or not.
+        own = Path(constants.HF_ASSETS_CACHE, "ptu_seq", "activations", "default")
         return SourceCache(
             limit=int(self.source_cache_gib * 2**30),
-            folder=folder if self.source_cache == "disk" else None,
+            folder=Path(self.source_cache_dir or own) if self.source_cache == "disk" else None,
             dtype=getattr(torch, self.source_cache_dtype),
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import cached_assets_path
 
 from ptu_seq import source_cache
 from ptu_seq.activation_table import ActivationTable, table_bytes
@@ -238,3 +239,21 @@ def test_flags(tmp_path):
     assert "ptu_seq" in str(SourceCacheArguments("disk").cache().folder)
     with pytest.raises(UserError, match="--source_cache_gib is -1"):
         SourceCacheArguments(source_cache_gib=-1)
+
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_a_home_that_cannot_be_written_does_not_matter(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "home").write_text("")  # below which nothing can be made
+    monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path / "home/assets"))
+    table = SourceCacheArguments(place).cache().table(lender(), rows())
+    assert table is not None
+
+
+def test_the_folder_is_that_of_hugging_face_for_assets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path))
+    wanted = cached_assets_path("ptu_seq", "activations", assets_dir=tmp_path)
+    assert SourceCacheArguments("disk").cache().folder == wanted
