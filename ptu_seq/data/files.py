@@ -18,7 +18,7 @@ import datasets
 from datasets import Dataset
 
 from ptu_seq.data.nesting import DEEPEST, is_too_deep
-from ptu_seq.errors import UserError
+from ptu_seq.errors import UserError, storage_trouble
 
 #: File extensions that can be read, in the order in which a folder is searched.
 EXTENSIONS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
@@ -108,6 +108,12 @@ def _read_built(path: Path, builder: str) -> Dataset:
     except Exception as error:  # the builders raise whatever their parsers raise
         if path.suffix.lower() == ".jsonl":
             _check_json_lines(path)
+        trouble = storage_trouble(error)
+        if trouble is not None:  # not the file's: it was read to its end before
+            raise UserError(
+                f"the cache of `datasets` cannot be written ({trouble}), through which {path} is "
+                "read: set HF_DATASETS_CACHE to a folder that can."
+            ) from error
         reason = str(error.__cause__ or error).strip() or repr(error)
         raise UserError(f"{path} cannot be read as {builder}: {reason.splitlines()[0]}") from error
 

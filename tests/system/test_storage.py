@@ -107,6 +107,17 @@ def test_a_folder_that_is_removed_in_the_middle(data, tmp_path: Path, capsys, mo
     assert not (out / "results.jsonl").exists()
 
 
+def test_a_cache_that_cannot_be_written_is_not_called_a_fault_of_the_data(
+    data, tmp_path: Path, capsys, monkeypatch
+):
+    (tmp_path / "file").write_text("")  # below which nothing can be made
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "file" / "cache")
+    shutil.copytree(data, tmp_path / "unread")  # what was read before is found in memory
+    assert run(tmp_path / "unread", tmp_path / "out", seeds=1) == 2
+    error = capsys.readouterr().err
+    assert "Not a directory" in error and "set HF_DATASETS_CACHE to a folder that can." in error
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
