@@ -7,7 +7,6 @@ rerun does only what is missing.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -95,8 +94,6 @@ class Study:
         make_writable(output_dir)
         for name in _FIELDS:
             mend_lines(output_dir / name)
-        for left in output_dir.glob(".unfinished-*"):  # by a recipe that was killed
-            shutil.rmtree(left)
         self._check_format()
         self._check_configuration()
 

@@ -8,7 +8,6 @@ See --output_dir for what is written.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -47,6 +46,7 @@ from ptu_seq.trainer_setup import decisive
 from ptu_seq.training import TrainingOptions
 from ptu_seq.transfer_data import short_name
 from ptu_seq.tuning import TuningArguments
+from ptu_seq.workplace import workplace
 
 RECIPE = "image_pair"
 
@@ -220,9 +220,8 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
     data = load_image_data(wanted.source_dataset, wanted.target_datasets, plan.sizes)
     study.check_data(data.digests)
 
-    # In the folder itself, as models move from here to their place there.
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output_dir) as unfinished:
-        logs_dir = Path(unfinished) if training.report_to == "none" else output_dir / "trackers"
+    with workplace(output_dir) as unfinished:
+        logs_dir = unfinished if training.report_to == "none" else output_dir / "trackers"
         source_recipe = ImageSourceRecipe(
             network=NetworkShape(**asdict(network)),
             learning_rate=source_arguments.source_learning_rate,
@@ -240,7 +239,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
             training,
             asdict(units),
             source_recipe.network,
-            models_dir=Path(unfinished) / "models",
+            models_dir=unfinished / "models",
             logs_dir=logs_dir,
             checkpoints=study.checkpoints,
         )

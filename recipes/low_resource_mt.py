@@ -10,7 +10,6 @@ for what is written.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -62,6 +61,7 @@ from ptu_seq.translation.parent import (
 from ptu_seq.translation.texts import write_translations
 from ptu_seq.translation.vocabularies import VocabularyOptions
 from ptu_seq.tuning import TuningArguments
+from ptu_seq.workplace import workplace
 
 RECIPE = "low_resource_mt"
 
@@ -352,9 +352,8 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
     }
     study = Study(output_dir, RECIPE, corpora.parent_name, configuration, noted(arguments))
     study.check_data(corpora.digests)
-    # In the folder itself, as models move from here to their place there.
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output_dir) as unfinished:
-        logs_dir = Path(unfinished) if training.report_to == "none" else output_dir / "trackers"
+    with workplace(output_dir) as unfinished:
+        logs_dir = unfinished if training.report_to == "none" else output_dir / "trackers"
         jobs = TranslationJobs(
             parent or prepare_parent(corpora, recipe, study, logs_dir),
             excerpt(corpora.parent, DOMAIN_EXAMPLES),
@@ -366,7 +365,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
             max_length_ratio=sentences.max_length_ratio,
             truncate=sentences.truncate,
             beam_size=sentences.beam_size,
-            models_dir=Path(unfinished) / "models",
+            models_dir=unfinished / "models",
             logs_dir=logs_dir,
             checkpoints=study.checkpoints,
         )

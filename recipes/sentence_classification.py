@@ -9,7 +9,6 @@ See --output_dir for what is written.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -51,6 +50,7 @@ from ptu_seq.training import TrainingOptions
 from ptu_seq.transfer_data import load_transfer_data, short_name
 from ptu_seq.transfer_stream import stream_transfer_data
 from ptu_seq.tuning import TuningArguments
+from ptu_seq.workplace import workplace
 
 RECIPE = "sentence_classification"
 
@@ -294,9 +294,8 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
             "accepted."
         )
 
-    # In the folder itself, as models move from here to their place there.
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output_dir) as unfinished:
-        logs_dir = Path(unfinished) if training.report_to == "none" else output_dir / "trackers"
+    with workplace(output_dir) as unfinished:
+        logs_dir = unfinished if training.report_to == "none" else output_dir / "trackers"
         source_recipe = SourceRecipe(
             network=network.shape(),
             max_length=network.max_length,
@@ -318,7 +317,7 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
             training,
             asdict(units),
             network.max_length,
-            models_dir=Path(unfinished) / "models",
+            models_dir=unfinished / "models",
             logs_dir=logs_dir,
             checkpoints=study.checkpoints,
             find=get_encoder_method if wanted.source_model else get_method,

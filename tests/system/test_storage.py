@@ -91,6 +91,25 @@ def test_no_space_left_in_the_middle_of_a_run(data, undisturbed, tmp_path: Path,
     assert finished(out) == undisturbed
 
 
+@pytest.mark.skipif(os.name == "nt", reason="folders are not locked there")
+def test_a_second_process_in_the_same_folder_is_refused(data, tmp_path: Path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    write, codes = Study._write_result, []
+
+    def write_and_start_again(self: Study, *result: Any) -> None:
+        own = set(out.glob(".unfinished-*"))
+        codes.append(run(data, out, 1))
+        assert own and own <= set(out.glob(".unfinished-*"))
+        write(self, *result)
+
+    monkeypatch.setattr(Study, "_write_result", write_and_start_again)
+    assert run(data, out, seeds=1) == 0
+    assert codes == [2, 2]
+    assert "another process is at work there; wait until it has ended" in capsys.readouterr().err
+    assert len(finished(out)) == 2
+    assert run(data, out, seeds=1) == 0  # the lock is gone with the first
+
+
 def test_a_folder_that_is_removed_in_the_middle(data, tmp_path: Path, capsys, monkeypatch):
     out = tmp_path / "out"
     write = Study._write_result
