@@ -8,7 +8,6 @@ import itertools
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from ptu_seq import __version__
@@ -74,13 +73,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(words[: len(words) - len(passed_on)])
     arguments.passed_on = passed_on
     try:
-        code = 0
+        codes: list[int] = []  # none in a process that only helps
+
+        def command() -> None:
+            codes.append(arguments.command(arguments) or 0)
+
         if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-            code = arguments.command(arguments) or 0
+            command()
         else:  # several processes of a launcher; imported here, as torch takes a second to load
             from ptu_seq.distributed import run_together
 
-            run_together(partial(arguments.command, arguments))
+            run_together(command)
         sys.stdout.flush()
     except UserError as error:
         print(f"ptu-seq: {error}", file=sys.stderr)
@@ -99,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"ptu-seq: {trouble}; what was finished before is kept.", file=sys.stderr)
         return 2
-    return code
+    return max(codes, default=0)
 
 
 if __name__ == "__main__":

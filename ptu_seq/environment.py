@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 
+from ptu_seq.distributed import world_size
+
 
 def environment() -> dict[str, Any]:
-    """Versions and machine of this process."""
+    """Versions and machine of this process, and how many train together."""
     return {
         "ptu_seq": _version("ptu-seq"),
         "python": platform.python_version(),
@@ -22,6 +24,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "processes": world_size(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }
 

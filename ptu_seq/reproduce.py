@@ -15,12 +15,11 @@ from typing import Any
 from ptu_seq.arguments import as_flags
 from ptu_seq.environment import environment
 from ptu_seq.errors import UserError
-from ptu_seq.experiment import Experiment
+from ptu_seq.experiment import Experiment, on_this_machine
 from ptu_seq.jobs import Cell, Job, Outcome
 from ptu_seq.recipe_files import load_recipe
 from ptu_seq.records import append_line, read_json
 from ptu_seq.report.results import Result, read_predictions
-from ptu_seq.runner import JobRunner
 from ptu_seq.study import StudyDiffers
 
 #: What every run of a folder begins with, one of them where the recipe trained it.
@@ -151,8 +150,9 @@ def _run(
         (experiment.study.output_dir / "results.jsonl").unlink()  # of the copy no report is made
         jobs = [_job(line) for line in lines]
         workers = min(len(jobs), experiment.workers)
-        with JobRunner[Job, Outcome](experiment.jobs, workers) as runner:
+        with on_this_machine(experiment.jobs, workers) as runner:
             for job, outcome in runner(jobs):
+                assert isinstance(outcome, Outcome)
                 cell = job.cell
                 line = by_job[cell.target, cell.size, cell.method, job.seed]
                 compared(line, outcome, invocation["environment"])

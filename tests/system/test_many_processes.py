@@ -156,6 +156,9 @@ def test_a_recipe_in_two_processes(recipe: Any, source: str, tmp_path: Path):
     assert trials[0] == trials[1]
     assert sorted(p.name for p in two.iterdir()) == sorted(p.name for p in one.iterdir())
 
+    again = launch(TORCHRUN, ROOT / "ptu_seq/cli.py", "reproduce", str(two))
+    assert again.returncode == 0 and again.stdout.count("identical: ") == 1, again.stdout
+
 
 @pytest.mark.parametrize("recipe", [sentence_classification, image_pair, low_resource_mt])
 def test_workers_beside_a_launcher_are_refused_before_data_is_read(

@@ -58,6 +58,7 @@ def test_predictions_on_other_labels_or_lost_are_told():
 
 
 def test_a_verdict_names_the_versions_that_differ():
+    assert changes({**environment(), "processes": 2}) == ["processes 2 (here 1)"]
     before = {**environment(), "torch": "1.0", "threads": 77}
     now = environment()["torch"]
     assert changes(before) == [f"torch 1.0 (here {now})"]
