@@ -20,7 +20,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from ptu_seq.jobs import Job
-from ptu_seq.records import content_digest, read_json, write_json
+from ptu_seq.records import content_digest, read_json, to_disk, write_json
 
 logger = logging.getLogger("ptu_seq")
 
@@ -148,18 +148,21 @@ class Checkpoints:
         save_file(tensors, unfinished / TENSORS)
         for name, text in {STATE: content, **(texts or {})}.items():
             (unfinished / name).write_text(text, "utf-8")
+        files = sorted(unfinished.iterdir())
+        for path in files:  # or a loss of power could harm this one and the one before
+            to_disk(path)
         manifest = {
             "identity": content_digest(self.identity),
             "step": step,
             "is_finished": is_finished,
-            "sha256": {path.name: _sha256(path) for path in sorted(unfinished.iterdir())},
+            "sha256": {path.name: _sha256(path) for path in files},
         }
         write_json(unfinished / MANIFEST, {**manifest, "digest": content_digest(manifest)})
         if place.exists():  # a damaged one, before which this training has gone back
             shutil.rmtree(place)
         unfinished.rename(place)
         self._good[:] = [path for path in [*self._good, place] if path.exists()][-KEPT:]
-        for path in self.folder.iterdir():
+        for path in self.folder.glob("step-*"):
             if path not in self._good:
                 shutil.rmtree(path)
         return place

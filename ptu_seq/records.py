@@ -88,6 +88,12 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         save_file(dict(arrays), half)
 
 
+def to_disk(path: Path) -> None:
+    """Waits until a file is on the disk, where no loss of power harms it."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """A file to write that takes the place of `path` once all of it is on the disk."""
@@ -95,8 +101,7 @@ def _whole(path: Path) -> Iterator[Path]:
     try:
         with _named(path):
             yield half
-        with half.open("rb+") as file:
-            os.fsync(file.fileno())
+        to_disk(half)
         half.replace(path)
     except BaseException:
         with suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,21 @@ def test_the_last_two_are_kept_and_nothing_else(tmp_path: Path):
     assert set(tmp_path.iterdir()) == {third, last}
     found = Checkpoints(tmp_path, identity={"seed": 1}).read_last()
     assert found is not None and found.is_finished
+
+
+def test_all_of_it_is_on_the_disk_before_it_counts(tmp_path: Path, monkeypatch):
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
+    place = Checkpoints(tmp_path, 0).write(1, STATE, {"more.json": "{}"})
+    assert {path.stat().st_ino for path in place.iterdir()} == set(synced)
+
+
+def test_what_a_file_manager_leaves_beside_them_does_no_harm(tmp_path: Path):
+    (tmp_path / ".DS_Store").write_text("")
+    checkpoints = Checkpoints(tmp_path, 0)
+    for step in range(1, 4):
+        checkpoints.write(step, STATE)
+    assert {path.name for path in tmp_path.glob("step-*")} == {"step-000000002", "step-000000003"}
 
 
 @pytest.mark.parametrize("file", FILES)
