@@ -18,6 +18,7 @@ from ptu_seq.data.streams import StreamedBatches, TrainingRows
 from ptu_seq.distributed import together, world_size
 from ptu_seq.errors import UserError
 from ptu_seq.evaluation import accuracy
+from ptu_seq.kept_source import check_weights, weights_note
 from ptu_seq.models import RNNConfig, RNNForSequenceClassification
 from ptu_seq.records import content_digest, read_json, write_json
 from ptu_seq.study import Study
@@ -72,6 +73,7 @@ def prepare_source(data: TransferData, recipe: SourceRecipe, study: Study, logs:
     if note.get("digest") == wanted:
         learned = set(data.left_out) - set(note["left_out"])
         if not learned:
+            check_weights(folder, note)
             print(f"Source: {folder} is already trained.")
             return folder
         if study.is_begun:
@@ -91,7 +93,13 @@ def prepare_source(data: TransferData, recipe: SourceRecipe, study: Study, logs:
     tokenizer.save_pretrained(folder)
     write_json(
         folder / "source.json",
-        {"digest": wanted, "dataset": dataset.name, "left_out": list(data.left_out), **scores},
+        {
+            "digest": wanted,
+            "dataset": dataset.name,
+            "left_out": list(data.left_out),
+            **weights_note(folder),
+            **scores,
+        },
     )
     study.checkpoints.remove("source")
     print(f"Source: test accuracy {100 * scores['test_score']:.1f} on {dataset.name}.")

@@ -31,6 +31,7 @@ from ptu_seq.data.streams import StreamingArguments
 from ptu_seq.errors import UserError
 from ptu_seq.experiment import Conduct, Experiment, Plan, run_here
 from ptu_seq.jobs import TUNING_SEED, Job, Outcome
+from ptu_seq.kept_source import weights_digest
 from ptu_seq.methods.base import MOST_SETTINGS
 from ptu_seq.methods.domains import DOMAIN_EXAMPLES
 from ptu_seq.methods.translation import TRANSLATION_METHODS, get_translation_method
@@ -56,7 +57,6 @@ from ptu_seq.translation.parent import (
     ParentRecipe,
     given_parent,
     prepare_parent,
-    weights_digest,
 )
 from ptu_seq.translation.texts import write_translations
 from ptu_seq.translation.vocabularies import VocabularyOptions

@@ -17,6 +17,7 @@ from ptu_seq.evaluation import accuracy
 from ptu_seq.images.batches import ImageExamples, predict, stack
 from ptu_seq.images.networks import NetworkShape, new_network
 from ptu_seq.images.transfer_data import ImageData
+from ptu_seq.kept_source import check_weights, weights_note
 from ptu_seq.records import content_digest, read_json, write_json
 from ptu_seq.study import Study
 from ptu_seq.trainer_setup import decisive, quiet_transformers
@@ -66,6 +67,7 @@ def prepare_image_source(
     if note.get("digest") == wanted:
         learned = set(data.left_out) - set(note["left_out"])
         if not learned:
+            check_weights(folder, note)
             print(f"Source: {folder} is already trained.")
             return folder
         if study.is_begun:
@@ -83,7 +85,13 @@ def prepare_image_source(
     model.save_pretrained(folder)
     write_json(
         folder / "source.json",
-        {"digest": wanted, "dataset": dataset.name, "left_out": list(data.left_out), **scores},
+        {
+            "digest": wanted,
+            "dataset": dataset.name,
+            "left_out": list(data.left_out),
+            **weights_note(folder),
+            **scores,
+        },
     )
     study.checkpoints.remove("source")
     print(f"Source: test accuracy {100 * scores['test_score']:.1f} on {dataset.name}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from ptu_seq.data.streams import TrainingRows
 from ptu_seq.data.translation_rows import Pair
 from ptu_seq.distributed import together
 from ptu_seq.errors import UserError
+from ptu_seq.kept_source import check_weights, weights_note
 from ptu_seq.models import RNNForConditionalGeneration, Seq2SeqConfig
 from ptu_seq.models.copy_parent import SHARED
 from ptu_seq.records import content_digest, read_json, write_json
@@ -84,6 +84,7 @@ def prepare_parent(corpora: Corpora, recipe: ParentRecipe, study: Study, logs: P
     if note.get("digest") == wanted:
         flaw = _flaw(note, corpora, recipe)
         if flaw is None:
+            check_weights(folder, note)
             print(f"Parent: {folder} is already trained.")
             return folder
         if study.is_begun:
@@ -112,6 +113,7 @@ def prepare_parent(corpora: Corpora, recipe: ParentRecipe, study: Study, logs: P
             "languages": languages,
             "left_out": list(corpora.left_out),
             "vocabulary_of": _vocabulary_of(corpora, recipe),
+            **weights_note(folder),
             **scores,
         },
     )
@@ -176,12 +178,6 @@ def given_parent(name: str, recipe: ParentRecipe, corpora: Corpora) -> Path:
     if flaw is not None:
         raise UserError(f"--parent_model {name} {flaw}; leave it out, and one will be trained.")
     return folder
-
-
-def weights_digest(folder: Path) -> str:
-    """16 hexadecimal digits that stand for the weights of a model's folder."""
-    with (folder / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 #: What a child copies from its parent has to agree in these.

@@ -91,6 +91,26 @@ def test_no_space_left_in_the_middle_of_a_run(data, undisturbed, tmp_path: Path,
     assert finished(out) == undisturbed
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-400] + bytes(400),
+        lambda content: content[:-1],
+        lambda content: b"",
+    ],
+    ids=["zeros at its end", "cut", "empty"],
+)
+def test_a_source_that_was_damaged_is_not_used(data, tmp_path: Path, capsys, damage):
+    out = tmp_path / "out"
+    assert run(data, out, seeds=1) == 0
+    kept, weights = finished(out), out / "source" / "model.safetensors"
+    weights.write_bytes(damage(weights.read_bytes()))
+    assert run(data, out, seeds=2) == 2
+    said = f"{weights} is damaged or was exchanged: remove {weights.parent}, and the same"
+    assert said in capsys.readouterr().err
+    assert finished(out) == kept
+
+
 @pytest.mark.skipif(os.name == "nt", reason="folders are not locked there")
 def test_a_second_process_in_the_same_folder_is_refused(data, tmp_path: Path, capsys, monkeypatch):
     out = tmp_path / "out"

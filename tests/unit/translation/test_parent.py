@@ -12,6 +12,7 @@ import pytest
 
 from ptu_seq.data import TokenizerPair
 from ptu_seq.errors import UserError
+from ptu_seq.kept_source import weights_digest
 from ptu_seq.models import RNNForConditionalGeneration, Seq2SeqConfig
 from ptu_seq.records import append_line, read_json, write_json
 from ptu_seq.study import Study
@@ -21,7 +22,6 @@ from ptu_seq.translation.parent import (
     ParentRecipe,
     given_parent,
     prepare_parent,
-    weights_digest,
 )
 from ptu_seq.translation.vocabularies import VocabularyOptions
 from tests.tiny import write_translations
