@@ -184,7 +184,10 @@ def test_a_search_tries_every_cut_and_keeps_the_best_on_validation(
     assert networks == {"layer_search": 15 + 1, "fine_tune": 1}
 
 
-@pytest.mark.parametrize(("way", "method"), [("joint", "ptu+dan"), ("random", "ptu")])
+@pytest.mark.parametrize(
+    ("way", "method"),
+    [("joint", "ptu"), pytest.param("random", "ptu+dan", marks=pytest.mark.slow)],
+)
 def test_other_ways_to_a_childs_vocabulary(data: Path, tmp_path: Path, way: str, method: str):
     run(data, tmp_path / "out", f"--vocabulary={way}", "--methods", "zoph", method)
     assert len(read_lines(tmp_path / "out" / "results.jsonl")) == 2

@@ -57,7 +57,8 @@ def work(rank: int, kind: str, folder: Path) -> None:
 
 
 @pytest.mark.skipif(not dist.is_available(), reason="this torch has no distributed package")
-@pytest.mark.parametrize("kind", ["sentences", pytest.param("bert", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sentences", "bert"])
 def test_two_processes_give_the_gradients_of_one(kind, tmp_path):
     processes = multiprocessing.spawn(work, (kind, tmp_path), nprocs=PROCESSES, join=False)
     assert processes is not None

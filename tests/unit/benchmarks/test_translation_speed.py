@@ -131,6 +131,7 @@ def test_too_few_sentences_to_decode(script, speed_options, dataset, tmp_path):
         script.speed.make_task(dataset, options, tmp_path)
 
 
+@pytest.mark.slow
 def test_our_worker_trains_and_decodes(script, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(script, "prepare_environment", lambda folder: Path("no peer is run"))
     data = write_translations(tmp_path / "data", "tl", seed=1)
