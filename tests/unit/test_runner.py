@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,8 @@ def work(job: str) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
     elif job == "threads":
         return str(torch.get_num_threads())
+    elif job.startswith("ctrl-c"):
+        return str(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))
     return job.upper()
 
 
@@ -130,6 +134,12 @@ def test_jobs_that_depend_on_outcomes_are_asked_for_again(workers):
             if chain.left:
                 chain.ready.append(outcome + "b")
     assert seen == ["A", "AB", "ABB"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals cannot be blocked")
+def test_no_process_gets_ctrl_c_not_even_the_first(monkeypatch):
+    monkeypatch.setattr(resource_tracker._resource_tracker, "_fd", None)  # as if none had started
+    assert run(2, ["ctrl-c 1", "ctrl-c 2"])[0] == {"ctrl-c 1": "True", "ctrl-c 2": "True"}
 
 
 def test_ctrl_c_ends_the_processes_at_once():
