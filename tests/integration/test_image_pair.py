@@ -182,6 +182,7 @@ def test_the_source_is_no_target(data: Path, tmp_path: Path):
         run(data, tmp_path / "out", f"--target_datasets={data / 'large'}")
 
 
+@pytest.mark.slow
 def test_companions_stand_in_the_table_beside_the_others(data: Path, tmp_path: Path):
     run(data, tmp_path / "out", "--methods", "coral", "ptu+dann")
     lines = read_lines(tmp_path / "out" / "results.jsonl")

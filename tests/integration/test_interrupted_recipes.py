@@ -116,8 +116,13 @@ def results(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     "make",
-    [texts, images, pairs, streamed(texts), streamed(pairs)],
-    ids=["texts", "images", "pairs", "streamed texts", "streamed pairs"],
+    [
+        pytest.param(texts, id="texts"),
+        pytest.param(images, id="images"),
+        pytest.param(pairs, id="pairs"),
+        pytest.param(streamed(texts), id="streamed texts"),
+        pytest.param(streamed(pairs), id="streamed pairs", marks=pytest.mark.slow),
+    ],
 )
 def test_a_rerun_goes_on_in_the_midst_of_a_training(
     make: Callable[[Path], tuple[ModuleType, dict[str, Any], str]],

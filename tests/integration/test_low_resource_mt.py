@@ -184,15 +184,14 @@ def test_a_search_tries_every_cut_and_keeps_the_best_on_validation(
     assert networks == {"layer_search": 15 + 1, "fine_tune": 1}
 
 
-@pytest.mark.parametrize(
-    ("way", "method"),
-    [("joint", "ptu"), pytest.param("random", "ptu+dan", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("way", "method"), [("joint", "ptu+dan"), ("random", "ptu")])
 def test_other_ways_to_a_childs_vocabulary(data: Path, tmp_path: Path, way: str, method: str):
     run(data, tmp_path / "out", f"--vocabulary={way}", "--methods", "zoph", method)
     assert len(read_lines(tmp_path / "out" / "results.jsonl")) == 2
 
 
+@pytest.mark.slow
 def test_losses_beside_the_tasks(data: Path, first: Path, tmp_path: Path):
     methods = ["dann", "ptu+ddc", "distillation"]
     words = [f"--parent_model={first / 'parent'}", "--max_steps=20", "--methods", *methods]
@@ -267,6 +266,7 @@ def test_what_cannot_work_is_explained(
     assert message in str(error.value) + capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_sentences_of_thousands_of_tokens_neither_train_nor_stop_anything(
     data: Path, tmp_path: Path, capsys
 ):

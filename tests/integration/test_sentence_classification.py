@@ -281,6 +281,7 @@ def test_presets_are_complete(preset: str, capsys):
     assert f"(default: {preset})" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_method_is_added_from_outside(data: Path, tmp_path: Path):
     """By the README's script of one's own, whose methods the worker processes know as well."""
     readme = (ROOT / "README.md").read_text("utf-8")
@@ -311,6 +312,7 @@ def test_a_method_is_added_from_outside(data: Path, tmp_path: Path):
         assert frozen % 16 == 0 and 0 < frozen <= 120 * 16
 
 
+@pytest.mark.slow
 def test_companions_stand_in_the_table_beside_the_others(data: Path, tmp_path: Path):
     run(data, tmp_path / "out", "--methods", "dann", "ptu+ddc", "distillation")
     lines = results(tmp_path / "out")

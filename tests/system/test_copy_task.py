@@ -84,7 +84,7 @@ def one_by_one(model: Model, batch: Batch, **options: Any) -> list[list[int]]:
     return [translate(model, one, **options)[0] for one in single]
 
 
-@pytest.fixture(scope="module", params=["copy", "reversal"])
+@pytest.fixture(scope="module", params=["copy", pytest.param("reversal", marks=pytest.mark.slow)])
 def task(request: pytest.FixtureRequest) -> tuple[RNNForConditionalGeneration, Batch]:
     """A trained model, and strings that it was not trained on."""
     torch.manual_seed(0)

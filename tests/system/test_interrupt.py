@@ -58,9 +58,7 @@ SHORT = {
 }
 
 
-@pytest.fixture(
-    params=["sentence_classification", pytest.param("low_resource_mt", marks=pytest.mark.slow)]
-)
+@pytest.fixture(params=["sentence_classification", "low_resource_mt"])
 def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
     if request.param == "low_resource_mt":
         main = low_resource_mt.main
@@ -118,6 +116,7 @@ def scores(folder: Path) -> dict[str, Any]:
     return {line["run_id"]: {**line, "seconds": None, "invocation": None} for line in lines}
 
 
+@pytest.mark.slow
 def test_ctrl_c_then_the_same_command_again(recipe: Recipe, tmp_path: Path):
     out = tmp_path / "out"
     with start(recipe.script, *recipe.arguments, f"--output_dir={out}", "--workers=2") as process:

@@ -94,11 +94,10 @@ def test_no_space_left_in_the_middle_of_a_run(data, undisturbed, tmp_path: Path,
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda content: content[:-400] + bytes(400),
-        lambda content: content[:-1],
-        lambda content: b"",
+        pytest.param(lambda content: content[:-400] + bytes(400), id="zeros at its end"),
+        pytest.param(lambda content: content[:-1], id="cut", marks=pytest.mark.slow),
+        pytest.param(lambda content: b"", id="empty", marks=pytest.mark.slow),
     ],
-    ids=["zeros at its end", "cut", "empty"],
 )
 def test_a_source_that_was_damaged_is_not_used(data, tmp_path: Path, capsys, damage):
     out = tmp_path / "out"

@@ -141,7 +141,13 @@ def train_images(name: str, folder: Path, pool: Domains) -> PreTrainedModel:
     return model
 
 
-@pytest.mark.parametrize("labels", [LABELS, ["cat", "dog"]], ids=["same_labels", "other_labels"])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param(LABELS, id="same_labels", marks=pytest.mark.slow),
+        pytest.param(["cat", "dog"], id="other_labels"),
+    ],
+)
 @pytest.mark.parametrize("name", EVERY)
 def test_a_companion_changes_what_is_learned_and_leaves_no_trace(name, labels, tmp_path):
     pool = domains(images(9, shift=3.0), images(6), labels)

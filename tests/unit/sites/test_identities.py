@@ -105,7 +105,9 @@ def test_a_copy_stands_by_itself(network: Network):
     assert torch.equal(logits(target, batch), before)
 
 
-@pytest.mark.parametrize("kind", ["perceptron", "images", "sentences", "bert"])
+@pytest.mark.parametrize(
+    "kind", ["perceptron", "images", "sentences", pytest.param("bert", marks=pytest.mark.slow)]
+)
 def test_compiled_agrees(kind: str):
     torch.manual_seed(0)
     network = NETWORKS[kind]
