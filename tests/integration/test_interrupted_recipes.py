@@ -120,7 +120,7 @@ def results(folder: Path) -> list[dict[str, Any]]:
         pytest.param(texts, id="texts"),
         pytest.param(images, id="images"),
         pytest.param(pairs, id="pairs"),
-        pytest.param(streamed(texts), id="streamed texts"),
+        pytest.param(streamed(texts), id="streamed texts", marks=pytest.mark.slow),
         pytest.param(streamed(pairs), id="streamed pairs", marks=pytest.mark.slow),
     ],
 )

@@ -63,9 +63,8 @@ def test_wheel_holds_package_and_recipes_alone(unpacked_wheel):
     assert {name.partition("/")[0] for name in files} == {"ptu_seq", metadata}
 
 
-@pytest.mark.parametrize(
-    "recipe", ["sentence_classification", pytest.param("low_resource_mt", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["sentence_classification", "low_resource_mt"])
 def test_recipe_runs_from_the_wheel(unpacked_wheel, tmp_path, recipe):
     run = subprocess.run(
         [sys.executable, "-m", "ptu_seq.cli", "run", recipe, "--preset=paper", "--help"],

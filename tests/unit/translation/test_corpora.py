@@ -69,6 +69,7 @@ def test_a_hub_name_and_a_bundled_one_stay_as_they_are():
     assert label(Named("bible:tr-en")) == "bible:tr-en"  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_verses_in_the_other_direction_are_called_so():
     assert label(load_translation("bible:tl-en", "en", "tl")) == "bible:en-tl"
     assert label(load_translation("bible:fr.o-en.k", target_lang="fr")) == "bible:en.k-fr.o"
