@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokeniz
 
 from ptu_seq.data.bundled_encoders import encoder_folder
 from ptu_seq.errors import UserError
+from ptu_seq.kept_source import check_weights, weights_note
 from ptu_seq.model_files import check_files, check_network
 from ptu_seq.models import EncoderForSequenceClassification, PTUEncoderForSequenceClassification
 from ptu_seq.records import content_digest, read_json, write_json
@@ -62,6 +63,7 @@ def prepare_encoder(name: str, seed: int, max_length: int, study: Study) -> Path
     _check(name, model, tokenizer, max_length)
     digest = content_digest([content_hash(model.encoder), tokenizer.backend_tokenizer.to_str()])
     if note.get("digest") == digest:
+        check_weights(folder, note)
         return folder
     if note and study.is_begun:
         raise UserError(
@@ -71,7 +73,7 @@ def prepare_encoder(name: str, seed: int, max_length: int, study: Study) -> Path
     (folder / "source.json").unlink(missing_ok=True)  # until the new one is complete
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    write_json(folder / "source.json", {"encoder": name, "digest": digest})
+    write_json(folder / "source.json", {"encoder": name, "digest": digest, **weights_note(folder)})
     return folder
 
 

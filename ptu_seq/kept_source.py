@@ -35,5 +35,5 @@ def check_weights(folder: Path, note: Mapping[str, Any]) -> None:
     if now is None or note.get("weights", now) != now:
         raise UserError(
             f"{folder / WEIGHTS} is damaged or was exchanged: remove {folder}, and the same "
-            "command trains it again."
+            "command makes it anew."
         )

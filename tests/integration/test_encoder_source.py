@@ -65,6 +65,11 @@ def test_a_pretrained_encoder_is_a_source(data: Path, encoder: Path, tmp_path: P
     run(data, tmp_path / "out", *words, "--methods", *methods)  # nothing is left to do
     assert results(tmp_path / "out") == lines
 
+    weights = tmp_path / "out" / "source" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-400] + bytes(400))
+    with pytest.raises(UserError, match=f"{weights} is damaged or was exchanged"):
+        run(data, tmp_path / "out", *words, "--methods", "ptu", "--seeds", "2")
+
 
 @pytest.mark.parametrize(
     ("words", "message"),
