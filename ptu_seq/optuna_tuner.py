@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptu_seq.errors import UserError
 from ptu_seq.jobs import Cell, Grids, Setting
-from ptu_seq.records import content_digest
+from ptu_seq.records import content_digest, whole_file
 from ptu_seq.tuning import Trial, Trials, as_key, untried
 
 try:
@@ -203,6 +203,11 @@ class OptunaTuner:
     @cached_property
     def _storage(self) -> optuna.storages.RDBStorage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        if not self.database.exists():
+            # Whole or not at all: one that a full disk left without an index takes trials twice.
+            with whole_file(self.database) as half:
+                half.unlink(missing_ok=True)  # by a kill
+                optuna.storages.RDBStorage(f"sqlite:///{half}").engine.dispose()
         return optuna.storages.RDBStorage(f"sqlite:///{self.database}")
 
 

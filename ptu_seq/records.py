@@ -77,14 +77,14 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file whole or not at all, so that a reader never meets half of it."""
-    with _whole(path) as half:
+    with whole_file(path) as half:
         half.write_text(text, "utf-8")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Writes a safetensors file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _whole(path) as half:
+    with whole_file(path) as half:
         save_file(dict(arrays), half)
 
 
@@ -95,7 +95,7 @@ def to_disk(path: Path) -> None:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """A file to write that takes the place of `path` once all of it is on the disk."""
     half = path.with_name(path.name + ".part")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -125,6 +126,23 @@ def test_a_database_that_can_be_read_but_not_mended_is_made_again(tmp_path: Path
     again = optuna_tuner(tmp_path)
     again.begin({"ptu": GRID}, {CELL: trials[:4]})
     assert stored(again) == [trial.score for trial in trials[:4]]
+
+
+def test_the_database_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch):
+    """One without its last index, as a full disk leaves it, would take the same name twice."""
+
+    def fills_the_disk(url: str) -> None:
+        Path(url.removeprefix("sqlite:///")).write_bytes(b"half a database")
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("optuna.storages.RDBStorage", fills_the_disk)
+        with pytest.raises(OSError, match="full"):
+            tune(optuna_tuner(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    tuner = optuna_tuner(tmp_path)
+    made = tune(tuner)
+    assert stored(tuner) == [trial.score for trial in made]
 
 
 def test_the_database_forgets_trials_that_were_not_written_down(tmp_path: Path):
