@@ -84,7 +84,9 @@ def _launcher(arguments: argparse.Namespace) -> tuple[Launcher, int]:
         from ptu_seq.experiment import on_this_machine
         from ptu_seq.runner import usable_workers
 
-        return on_this_machine, usable_workers(arguments.workers or 0)
+        workers = arguments.workers or 0
+        usable_workers(workers)  # or refused now, before any data is read
+        return on_this_machine, workers
     from ptu_seq.distributed import world_size
 
     if world_size() > 1:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -24,6 +23,12 @@ from ptu_seq.translation.inference import translate
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 MODELS = sorted(FIXTURES.glob("v*/models/*"))
 RESULTS = sorted(FIXTURES.glob("v*/results/*"))
+
+#: What uses a recipe's best model on the command line; images have no command.
+COMMANDS = {
+    "sentence_classification": ["classify", "--output_format=jsonl", "--input"],
+    "low_resource_mt": ["translate"],
+}
 
 
 def name(path: Path) -> str:
@@ -82,13 +87,10 @@ def test_predictions_and_gates_of_each_release_are_read(results: Path):
             assert (sites is not None) == (run["method"] == "ptu")
 
 
+@pytest.mark.parametrize(
+    "results", [path for path in RESULTS if path.name in COMMANDS], ids=name, indirect=True
+)
 def test_the_best_model_of_each_release_is_used_on_the_command_line(results: Path, capsys):
-    command: dict[str, Any] = {
-        "sentence_classification": ["classify", "--output_format=jsonl", "--input"],
-        "low_resource_mt": ["translate"],
-    }
-    if results.name not in command:
-        pytest.skip("images have no command")
     Path("lines.txt").write_text("lumo ruta\nselan\n", "utf-8")
-    assert cli.main([*command[results.name], "lines.txt", f"--model={results / 'model'}"]) == 0
+    assert cli.main([*COMMANDS[results.name], "lines.txt", f"--model={results / 'model'}"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
