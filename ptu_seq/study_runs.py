@@ -10,11 +10,12 @@ from ptu_seq.errors import UserError
 from ptu_seq.experiment import Experiment, Launcher
 from ptu_seq.jobs import Diverged, Job, Outcome
 from ptu_seq.progress import Progress, Row
-from ptu_seq.records import make_writable, read_lines, write_json
+from ptu_seq.records import read_lines, write_json
 from ptu_seq.report.results import read_results
 from ptu_seq.report.study import write_study_report
 from ptu_seq.report.summary import Summary
 from ptu_seq.study_file import PlannedExperiment, StudyFile
+from ptu_seq.workplace import alone_in
 
 
 def run_study(study: StudyFile, launcher: Launcher, workers: int = 0) -> Summary | None:
@@ -32,10 +33,14 @@ def run_study(study: StudyFile, launcher: Launcher, workers: int = 0) -> Summary
 
     Raises:
         UserError: after all others have run, if experiments failed; they are named. Before any
-            has, if the folder is of a newer version's format.
+            has, if the folder is of a newer version's format or another process works there.
     """
     formats.check_results(study.output_dir)
-    make_writable(study.output_dir)
+    with alone_in(study.output_dir):
+        return _run(study, launcher, workers)
+
+
+def _run(study: StudyFile, launcher: Launcher, workers: int) -> Summary | None:
     # For `ptu-seq report` of a study that goes on or was killed, before there is a summary.
     named = [{"name": planned.name} for planned in study.experiments]
     write_json(

@@ -1,4 +1,4 @@
-"""Where a recipe works in its output folder: one process at a time."""
+"""Output folders: one process at a time works in each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ptu_seq.errors import UserError
+from ptu_seq.records import make_writable
 
 try:
     import fcntl
@@ -23,23 +24,34 @@ def workplace(output_dir: Path) -> Iterator[Path]:
     """A folder for what is unfinished, in the output folder, as models move from here to there.
 
     What a process that was killed left in its own is removed; so there must not be two of them.
+    Within it, and not before, is the output folder read: another process could be writing there.
 
     Args:
-        output_dir: of a recipe.
+        output_dir: of a recipe; made if it is not there.
 
     Raises:
-        UserError: if another process works in the output folder.
+        UserError: if the output folder cannot be written, or another process works there.
     """
-    with _alone_in(output_dir):
+    with alone_in(output_dir):
         for left in output_dir.glob(".unfinished-*"):
-            shutil.rmtree(left)
+            # A link is removed, but not what somebody keeps where it leads.
+            remove = shutil.rmtree if left.is_dir() and not left.is_symlink() else os.unlink
+            remove(left)
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=output_dir) as folder:
             yield Path(folder)
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Locks a folder; when this process ends, however it does, the system unlocks it."""
+def alone_in(folder: Path) -> Iterator[None]:
+    """Locks a folder; when this process ends, however it does, the system unlocks it.
+
+    Args:
+        folder: made if it is not there. Some network file systems, and Windows, lock no folders.
+
+    Raises:
+        UserError: if it cannot be written, or another process has locked it.
+    """
+    make_writable(folder)
     if fcntl is None:
         yield
         return
@@ -53,7 +65,6 @@ def _alone_in(folder: Path) -> Iterator[None]:
                 f"--output_dir {folder}: another process is at work there; wait until it has "
                 "ended, or choose another folder."
             ) from error
-        # Some network file systems lock no folders.
     try:
         yield
     finally:

@@ -214,13 +214,13 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
         "training": decisive(training),
         **tuning.configuration(),
     }
-    study = Study(
-        output_dir, RECIPE, short_name(wanted.source_dataset), configuration, noted(arguments)
-    )
-    data = load_image_data(wanted.source_dataset, wanted.target_datasets, plan.sizes)
-    study.check_data(data.digests)
-
     with workplace(output_dir) as unfinished:
+        study = Study(
+            output_dir, RECIPE, short_name(wanted.source_dataset), configuration, noted(arguments)
+        )
+        data = load_image_data(wanted.source_dataset, wanted.target_datasets, plan.sizes)
+        study.check_data(data.digests)
+
         logs_dir = unfinished if training.report_to == "none" else output_dir / "trackers"
         source_recipe = ImageSourceRecipe(
             network=NetworkShape(**asdict(network)),

@@ -350,9 +350,9 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
         **tuning.configuration(),
         **streaming.configuration(),
     }
-    study = Study(output_dir, RECIPE, corpora.parent_name, configuration, noted(arguments))
-    study.check_data(corpora.digests)
     with workplace(output_dir) as unfinished:
+        study = Study(output_dir, RECIPE, corpora.parent_name, configuration, noted(arguments))
+        study.check_data(corpora.digests)
         logs_dir = unfinished if training.report_to == "none" else output_dir / "trackers"
         jobs = TranslationJobs(
             parent or prepare_parent(corpora, recipe, study, logs_dir),

@@ -282,19 +282,19 @@ def main(argv: Sequence[str] | None = None, conduct: Conduct = run_here) -> None
         **streaming.configuration(),
     }
     source_name = short_name(wanted.source_model or wanted.source_dataset)
-    study = Study(output_dir, RECIPE, source_name, configuration, noted(arguments))
-    source_dataset = None if wanted.source_model else wanted.source_dataset
-    load = stream_transfer_data if streaming.streaming else load_transfer_data
-    data = load(source_dataset, wanted.target_datasets, plan.sizes)
-    study.check_data(data.digests)
-    pairs = [name for name, target in data.targets.items() if len(target.text_columns) > 1]
-    if wanted.source_model and pairs:
-        raise UserError(
-            f"--target_datasets {pairs[0]!r} has pairs; with --source_model single texts are "
-            "accepted."
-        )
-
     with workplace(output_dir) as unfinished:
+        study = Study(output_dir, RECIPE, source_name, configuration, noted(arguments))
+        source_dataset = None if wanted.source_model else wanted.source_dataset
+        load = stream_transfer_data if streaming.streaming else load_transfer_data
+        data = load(source_dataset, wanted.target_datasets, plan.sizes)
+        study.check_data(data.digests)
+        pairs = [name for name, target in data.targets.items() if len(target.text_columns) > 1]
+        if wanted.source_model and pairs:
+            raise UserError(
+                f"--target_datasets {pairs[0]!r} has pairs; with --source_model single texts are "
+                "accepted."
+            )
+
         logs_dir = unfinished if training.report_to == "none" else output_dir / "trackers"
         source_recipe = SourceRecipe(
             network=network.shape(),

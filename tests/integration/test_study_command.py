@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 
 from ptu_seq import cli
 from ptu_seq.records import read_json, read_lines
+from ptu_seq.workplace import alone_in
 from tests.integration.books_and_films import write_data
 
 NAMES = ["sentence_classification-books-films-lstm", "sentence_classification-books-films-gru"]
@@ -162,6 +164,19 @@ def test_a_dry_run_of_a_finished_study_has_nothing_left(again: Path, capsys):
     lines = capsys.readouterr().out.splitlines()
     for name, line in zip(NAMES, lines[1:3], strict=True):
         assert line.split() == [f"{name}", "2", "8", "/", "8", "4", "/", "4", "none"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders are not locked there")
+def test_a_second_process_of_the_same_study_is_refused_but_may_ask_what_is_left(
+    again: Path, capsys
+):
+    out = again.parent / "out"
+    (out / "experiments.json").unlink()
+    with alone_in(out):
+        assert run(again) == 2
+        assert f"{out}: another process is at work there" in capsys.readouterr().err
+        assert not (out / "experiments.json").exists()
+        assert cli.main(["study", str(again), "--dry_run"]) == 0
 
 
 @pytest.mark.slow

@@ -117,8 +117,12 @@ def test_a_second_process_in_the_same_folder_is_refused(data, tmp_path: Path, ca
 
     def write_and_start_again(self: Study, *result: Any) -> None:
         own = set(out.glob(".unfinished-*"))
+        lines = (out / "tuning.jsonl").read_bytes()
+        (out / "tuning.jsonl").write_bytes(lines + b'{"source": "bo')  # being appended
         codes.append(run(data, out, 1))
         assert own and own <= set(out.glob(".unfinished-*"))
+        assert (out / "tuning.jsonl").read_bytes() == lines + b'{"source": "bo'
+        (out / "tuning.jsonl").write_bytes(lines)
         write(self, *result)
 
     monkeypatch.setattr(Study, "_write_result", write_and_start_again)
