@@ -1,34 +1,45 @@
-"""Which units of a trained classifier can be pinned for good: a greedy search on validation data.
+"""Which units of a trained model can be pinned for good: a greedy search on validation data.
 
-A move pins one unit, or pins it otherwise than before, or pins all of them to the target, so that
+A move pins units of one part, or pins them otherwise than before, or pins many together, so that
 the collapsed model has fewer parameters. Of all moves after which the validation score is at most
 the tolerance below that of the whole model, the one with the lowest validation loss is made; then
-again, until no move is left. `ptu-seq collapse` begins with a model whose gated token vectors are
-in a table (:func:`ptu_seq.models.collapse.fold_embedding`), which loses nothing.
+again, until no move is left.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Protocol
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
-from ptu_seq.models import PTUForSequenceClassification
-from ptu_seq.models.collapse import Collapsed, collapse, units_by_place
-from ptu_seq.models.collapsed_config import Parts, States
 from ptu_seq.unit import Pin
 
-Batch = Mapping[str, Tensor]
-Metric = Callable[[Sequence[int], Sequence[int]], float]
-"""A score from 0 to 1 of labels and predictions."""
+State = Pin | Literal["folded"] | None
+"""What a part's units are pinned to; "folded" where its gated token vectors are in a table, None
+where gates act."""
+States = Mapping[str, State]
 
 #: Scores that differ by less are the same.
 ROUNDING = 1e-9
+
+
+class Examples(Protocol):
+    """Labelled examples that tell how good a model is, and how fast."""
+
+    def loss(self, model: Any) -> float:
+        """The mean cross-entropy."""
+
+    def score(self, model: Any) -> float:
+        """The score in percent."""
+
+    def timed(self) -> Sequence[Any]:
+        """Some batches of all lengths."""
+
+    def run(self, model: Any, batch: Any) -> None:
+        """Does with a batch what is timed."""
 
 
 class Evaluation(NamedTuple):
@@ -42,16 +53,19 @@ class Evaluation(NamedTuple):
 class Step:
     """Units that were pinned, and what the collapsed model is then."""
 
-    pinned: Mapping[str, Pin]
+    pinned: Mapping[str, State]
     parameters: int
     evaluation: Evaluation
 
     def as_line(self, metric: str) -> str:
         """For people; `metric` is the score's name."""
-        pinned = ", ".join(f"{place} to {state}" for place, state in self.pinned.items())
+        pinned = [f"{place} to {s}" for place, s in self.pinned.items() if s != "folded"]
+        folded = [place for place, s in self.pinned.items() if s == "folded"]
+        done = [f"pinned {', '.join(pinned)}"] if pinned else []
+        done += [f"folded {', '.join(folded)}"] if folded else []
         loss, score = self.evaluation
         return (
-            f"pinned {pinned}: {self.parameters:,} parameters, validation loss {loss:.4f}, "
+            f"{'; '.join(done)}: {self.parameters:,} parameters, validation loss {loss:.4f}, "
             f"{metric} {score:.1f}"
         )
 
@@ -64,75 +78,73 @@ class Step:
         }
 
 
-@torch.inference_mode()
-def evaluate(model: nn.Module, batches: Sequence[Batch], metric: Metric) -> Evaluation:
-    """The loss and the score of a classifier, over all examples.
-
-    Args:
-        model: the classifier, in eval mode.
-        batches: its inputs, with "labels".
-        metric: the score.
-    """
-    losses, labels, predictions = 0.0, [], []
-    for batch in batches:
-        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        logits = model(**inputs).logits.float()
-        losses += F.cross_entropy(logits, batch["labels"], reduction="sum").item()
-        labels += batch["labels"].tolist()
-        predictions += logits.argmax(-1).tolist()
-    return Evaluation(losses / len(labels), 100 * metric(labels, predictions))
-
-
-class Collapses:
+class Collapses(ABC):
     """A trained model collapsed in every way that is asked for, each evaluated once.
 
     Args:
         model: the whole model; its pins are as before after each call.
-        batches: validation data.
-        metric: the score.
+        validation: validation data.
     """
 
-    def __init__(
-        self, model: PTUForSequenceClassification, batches: Sequence[Batch], metric: Metric
-    ) -> None:
-        self.model, self.batches, self.metric = model, batches, metric
+    def __init__(self, model: nn.Module, validation: Examples) -> None:
+        self.validation = validation
         self._parameters: dict[tuple, int] = {}
-        self._evaluations: dict[tuple, Evaluation] = {}
+        self._losses: dict[tuple, float] = {}
+        self._scores: dict[tuple, float] = {}
 
-    def parts(self, states: States) -> Parts:
-        """What such a model reads of both networks."""
-        return Parts.of(states, self.model.target_config)
+    @abstractmethod
+    def start(self) -> dict[str, State]:
+        """What the units of each part are pinned to before the search."""
 
-    def make(self, states: States) -> Collapsed:
+    @abstractmethod
+    def make(self, states: States) -> Any:
         """The model with its units in these states, collapsed."""
-        with _pinned(self.model, states):
-            return collapse(self.model)
+
+    @abstractmethod
+    def candidates(self, states: States) -> Iterator[dict[str, State]]:
+        """The states that a single move from these leads to, whatever their size."""
+
+    @abstractmethod
+    def sites(self, states: States) -> dict[str, str]:
+        """For people and JSON: what each part is that something reads, "gated" where gates act."""
+
+    def moves(self, states: States) -> list[dict[str, State]]:
+        """Those candidates that make the model smaller."""
+        now = self.parameters(states)
+        return [moved for moved in self.candidates(states) if self.parameters(moved) < now]
 
     def parameters(self, states: States) -> int:
         """Its parameters."""
-        key = self._key(states)
+        key = self.key(states)
         if key not in self._parameters:
             self._parameters[key] = count_parameters(self.make(states))
         return self._parameters[key]
 
-    def evaluation(self, states: States) -> Evaluation:
-        """Its loss and score on validation data."""
-        key = self._key(states)
-        if key not in self._evaluations:
-            self._evaluations[key] = evaluate(self.make(states), self.batches, self.metric)
-        return self._evaluations[key]
+    def loss(self, states: States) -> float:
+        """Its loss on validation data."""
+        key = self.key(states)
+        if key not in self._losses:
+            self._losses[key] = self.validation.loss(self.make(states))
+        return self._losses[key]
 
-    def _key(self, states: States) -> tuple:
-        """Equal where models differ only in what nothing reads."""
-        return tuple(self.parts(states).states.items())
+    def score(self, states: States) -> float:
+        """Its score on validation data."""
+        key = self.key(states)
+        if key not in self._scores:
+            self._scores[key] = self.validation.score(self.make(states))
+        return self._scores[key]
+
+    def key(self, states: States) -> tuple:
+        """Equal where models are known to be equal."""
+        return tuple(states.items())
 
 
 def search(
     collapses: Collapses,
     floor: float,
-    on_moves: Callable[[Sequence[dict[str, Pin | None]]], Iterator[dict[str, Pin | None]]] = iter,
-) -> tuple[dict[str, Pin | None], list[Step]]:
-    """Pins units, one after another, as long as the validation score stays high enough.
+    on_moves: Callable[[Sequence[dict[str, State]]], Iterator[dict[str, State]]] = iter,
+) -> tuple[dict[str, State], list[Step]]:
+    """Pins units, one part after another, as long as the validation score stays high enough.
 
     Args:
         collapses: the model and its validation data.
@@ -140,47 +152,24 @@ def search(
         on_moves: is given each step's moves and yields them, as a progress bar does.
 
     Returns:
-        What each unit is pinned to, None where its gates act, and the steps that led there.
+        What the units of each part are pinned to, and the steps that led there.
     """
-    units = units_by_place(collapses.model)
-    states: dict[str, Pin | None] = {place: unit.pinned for place, unit in units.items()}
-    steps: list[Step] = []
+    states, steps = collapses.start(), list[Step]()
     while True:
-        made = []
-        for moved in on_moves(_moves(collapses, states)):
-            evaluation = collapses.evaluation(moved)
-            if evaluation.score >= floor - ROUNDING:
-                made.append((evaluation.loss, collapses.parameters(moved), moved))
-        if not made:
+        losses = [(collapses.loss(moved), moved) for moved in on_moves(collapses.moves(states))]
+        # Scores, for which a translator has to translate, are asked for only until one suffices.
+        losses.sort(key=lambda move: (move[0], collapses.parameters(move[1])))
+        best = next(
+            (moved for _, moved in losses if collapses.score(moved) >= floor - ROUNDING), None
+        )
+        if best is None:
             return states, steps
-        _, parameters, best = min(made, key=lambda move: move[:2])
-        pinned = {p: state for p, state in best.items() if state and state != states[p]}
+        changed = {part: state for part, state in best.items() if state and state != states[part]}
         states = best
-        steps.append(Step(pinned, parameters, collapses.evaluation(best)))
+        evaluation = Evaluation(collapses.loss(best), collapses.score(best))
+        steps.append(Step(changed, collapses.parameters(best), evaluation))
 
 
 def count_parameters(model: nn.Module) -> int:
     """All of them, trained or not."""
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _moves(collapses: Collapses, states: Mapping[str, Pin | None]) -> list[dict[str, Pin | None]]:
-    """All that pin one unit that something reads, or every unit, and make the model smaller."""
-    now = collapses.parameters(states)
-    read = collapses.parts(states).states
-    one = ({**states, place: state} for place in read for state in get_args(Pin))
-    target: dict[str, Pin | None] = dict.fromkeys(states, "target")
-    return [moved for moved in (*one, target) if collapses.parameters(moved) < now]
-
-
-@contextmanager
-def _pinned(model: PTUForSequenceClassification, states: States) -> Iterator[None]:
-    units = units_by_place(model)
-    before = {place: unit.pinned for place, unit in units.items()}
-    try:
-        for place, unit in units.items():
-            unit.pinned = states[place]
-        yield
-    finally:
-        for place, unit in units.items():
-            unit.pinned = before[place]

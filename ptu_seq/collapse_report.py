@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from ptu_seq.collapse import Batch, Metric, count_parameters, evaluate
+from ptu_seq.collapse import Examples, count_parameters
 from ptu_seq.errors import UserError
 from ptu_seq.model_card import FILE, is_users_card
 from ptu_seq.records import write_json
@@ -20,28 +20,27 @@ from ptu_seq.records import write_json
 #: The file that marks a folder as a collapse.
 REPORT = "collapse.json"
 
-#: Passes over the timed batches, and how many batches at most are timed.
-ROUNDS, TIMED_BATCHES = 7, 8
+#: Passes over the timed batches.
+ROUNDS = 7
 
 
-@torch.inference_mode()
 def milliseconds(
-    models: Mapping[str, nn.Module], batches: Sequence[Batch], rounds: int = ROUNDS
+    models: Mapping[str, nn.Module], examples: Examples, rounds: int = ROUNDS
 ) -> dict[str, float]:
     """Milliseconds a batch of each model: the median of passes made in turns.
 
     Args:
         models: models by name.
-        batches: of which some, of all lengths, are timed.
+        examples: of which some batches are timed.
         rounds: passes of each model, after one that is not counted.
     """
-    timed = batches[:: -(-len(batches) // TIMED_BATCHES)]
+    timed = examples.timed()
     seconds: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(rounds + 1):
         for name, model in models.items():
             start = time.perf_counter()
             for batch in timed:
-                model(**{key: tensor for key, tensor in batch.items() if key != "labels"})
+                examples.run(model, batch)
             if torch.accelerator.is_available():
                 torch.accelerator.synchronize()
             seconds[name].append(time.perf_counter() - start)
@@ -51,22 +50,18 @@ def milliseconds(
 
 
 def compare(
-    models: Mapping[str, nn.Module],
-    validation: Sequence[Batch],
-    test: Sequence[Batch],
-    metric: Metric,
+    models: Mapping[str, nn.Module], validation: Examples, test: Examples
 ) -> dict[str, dict[str, float]]:
     """Size, speed and scores of models by name; the test split is read here alone."""
     speed = milliseconds(models, validation)
     compared = {}
     for name, model in models.items():
-        loss, score = evaluate(model, validation, metric)
         compared[name] = {
             "parameters": count_parameters(model),
             "milliseconds": speed[name],
-            "validation_loss": loss,
-            "validation_score": score,
-            "test_score": evaluate(model, test, metric).score,
+            "validation_loss": validation.loss(model),
+            "validation_score": validation.score(model),
+            "test_score": test.score(model),
         }
     return compared
 
@@ -112,14 +107,16 @@ def check_output(folder: Path) -> None:
         raise UserError(f"--output {folder}: there is no folder {folder.parent} to make it in.")
 
 
-def save(model: Any, tokenizer: Any, report: Mapping[str, Any], folder: Path) -> None:
+def save(
+    model: Any, save_tokenizer: Callable[[Path], Any], report: Mapping[str, Any], folder: Path
+) -> None:
     """Writes a collapsed model with its tokenizer and report; an earlier one is replaced.
 
     A model card that its user has written stays.
 
     Args:
         model: the model.
-        tokenizer: the tokenizer of the model that was collapsed.
+        save_tokenizer: writes the tokenizer, or both, of the model that was collapsed.
         report: JSON-like.
         folder: see :func:`check_output`.
 
@@ -131,12 +128,15 @@ def save(model: Any, tokenizer: Any, report: Mapping[str, Any], folder: Path) ->
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         model.save_pretrained(unfinished)
-        tokenizer.save_pretrained(unfinished)
+        save_tokenizer(unfinished)
         write_json(unfinished / REPORT, report)
         folder.mkdir(exist_ok=True)
         for file in unfinished.iterdir():
-            if not (file.name == FILE and is_users_card(folder / FILE)):
-                file.replace(folder / file.name)
+            if file.name == FILE and is_users_card(folder / FILE):
+                continue
+            if file.is_dir():  # a translator's tokenizers: a folder replaces none that has files
+                shutil.rmtree(folder / file.name, ignore_errors=True)
+            file.replace(folder / file.name)
     except OSError as error:
         raise UserError(f"--output {folder}: cannot be written ({error.strerror}).") from error
     finally:

@@ -15,7 +15,13 @@ from ptu_seq.errors import UserError
 from ptu_seq.explain.explanation import Explanation, Reading, SiteGates
 from ptu_seq.inference import Classifier, has_text, split_row
 from ptu_seq.model_files import check_files
-from ptu_seq.models import CollapsedConfig, PTUConfig, PTUEncoderConfig, PTUSeq2SeqConfig
+from ptu_seq.models import (
+    CollapsedConfig,
+    CollapsedSeq2SeqConfig,
+    PTUConfig,
+    PTUEncoderConfig,
+    PTUSeq2SeqConfig,
+)
 from ptu_seq.models.token_gates import Tokens
 from ptu_seq.saved_models import CANNOT_LOAD, check_folder, reason_of
 from ptu_seq.translation.batches import collate
@@ -46,7 +52,7 @@ def load_explainer(name: str) -> Explainer:
             f"--model {name}: no model that can be loaded ({reason_of(error)})."
         ) from error
     # Those derived from them mix by learned constants, which are the same at every token.
-    if type(config) is PTUSeq2SeqConfig:
+    if type(config) in (PTUSeq2SeqConfig, CollapsedSeq2SeqConfig):
         return TranslatorExplainer(Translator.from_pretrained(name))
     if type(config) in (PTUConfig, PTUEncoderConfig, CollapsedConfig):
         return ClassifierExplainer(Classifier.from_pretrained(name))

@@ -10,6 +10,10 @@ from transformers import (
 from ptu_seq.models.classifier import RNNForSequenceClassification
 from ptu_seq.models.collapsed_classifier import CollapsedPTUForSequenceClassification
 from ptu_seq.models.collapsed_config import CollapsedConfig
+from ptu_seq.models.collapsed_seq2seq import (
+    CollapsedPTUForConditionalGeneration,
+    CollapsedSeq2SeqConfig,
+)
 from ptu_seq.models.config import PTUConfig, RNNConfig
 from ptu_seq.models.copy_parent import copy_parent
 from ptu_seq.models.encoder_classifier import EncoderForSequenceClassification
@@ -47,6 +51,9 @@ AutoConfig.register(PTUSeq2SeqConfig.model_type, PTUSeq2SeqConfig)
 AutoModelForSeq2SeqLM.register(Seq2SeqConfig, RNNForConditionalGeneration)
 AutoModelForSeq2SeqLM.register(PTUSeq2SeqConfig, PTUForConditionalGeneration)
 
+AutoConfig.register(CollapsedSeq2SeqConfig.model_type, CollapsedSeq2SeqConfig)
+AutoModelForSeq2SeqLM.register(CollapsedSeq2SeqConfig, CollapsedPTUForConditionalGeneration)
+
 AutoConfig.register(CrossStitchSeq2SeqConfig.model_type, CrossStitchSeq2SeqConfig)
 AutoConfig.register(SideBlendSeq2SeqConfig.model_type, SideBlendSeq2SeqConfig)
 AutoModelForSeq2SeqLM.register(CrossStitchSeq2SeqConfig, CrossStitchForConditionalGeneration)
@@ -61,7 +68,9 @@ __all__ = [
     "CNNConfig",
     "CNNForImageClassification",
     "CollapsedConfig",
+    "CollapsedPTUForConditionalGeneration",
     "CollapsedPTUForSequenceClassification",
+    "CollapsedSeq2SeqConfig",
     "EncoderConfig",
     "EncoderForSequenceClassification",
     "PTUConfig",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from typing import Any, NoReturn, Self
+from typing import Self
 
 from torch import Tensor, nn
 
 from ptu_seq.models.classifier import Activations
 from ptu_seq.models.collapsed_config import CollapsedConfig, Parts, reads_source
+from ptu_seq.models.collapsed_source import HoldsWhatIsLeft
 from ptu_seq.models.config import RNNConfig
 from ptu_seq.models.encoding import (
     Batch,
@@ -24,7 +24,7 @@ from ptu_seq.models.encoding import (
 from ptu_seq.models.ptu_classifier import PTUForSequenceClassification
 from ptu_seq.models.safetensors_model import SafetensorsModel
 from ptu_seq.models.token_gates import padded
-from ptu_seq.models.with_source import GivenSource, ModelWithSource
+from ptu_seq.models.with_source import ModelWithSource
 from ptu_seq.nn import layer_outputs
 from ptu_seq.nn.collapsed import (
     CollapsedEmbedding,
@@ -77,7 +77,7 @@ class SourceLayers(SafetensorsModel):
         initialise(module, self.config.embedding_std)
 
 
-class CollapsedPTUForSequenceClassification(PTUForSequenceClassification):
+class CollapsedPTUForSequenceClassification(HoldsWhatIsLeft, PTUForSequenceClassification):
     """A :class:`PTUForSequenceClassification` without what its pinned units do not need.
 
     A unit pinned to "target" is gone; one pinned to "frozen" or "adapted" keeps its projection, and
@@ -96,6 +96,7 @@ class CollapsedPTUForSequenceClassification(PTUForSequenceClassification):
 
     config_class = CollapsedConfig
     config: CollapsedConfig
+    made_by = "ptu_seq.models.collapse.collapse(model)"
 
     def __init__(self, config: CollapsedConfig) -> None:
         # Past the whole model's own, which would make all of both networks.
@@ -112,7 +113,7 @@ class CollapsedPTUForSequenceClassification(PTUForSequenceClassification):
         options = config.unit_options("classifier")
         self.classifier_unit = make_unit(labels, labels, head, **options)
         self.post_init()
-        self.source = FrozenSource(SourceLayers(source, parts))  # type: ignore[arg-type]
+        self.source = FrozenSource(SourceLayers(source, parts))
         self.requires_grad_()
 
     def _make_target(self, config: CollapsedConfig) -> None:
@@ -139,34 +140,6 @@ class CollapsedPTUForSequenceClassification(PTUForSequenceClassification):
             **config.unit_options("rnn"),
         )
         self.pooling = Pooling(target)
-
-    @classmethod
-    def from_source(cls, *_: Any, **__: Any) -> NoReturn:
-        """Raises TypeError: the model that is made from a source is the whole one."""
-        raise TypeError(
-            f"{cls.__name__} is made by ptu_seq.models.collapse.collapse(model) from a trained "
-            "PTUForSequenceClassification."
-        )
-
-    def save_pretrained(  # type: ignore[override]
-        self, save_directory: str | os.PathLike[str], *, include_source: bool = True, **kwargs: Any
-    ) -> None:
-        """Saves the model, always with what is left of its source.
-
-        Raises:
-            ValueError: with `include_source=False`.
-        """
-        if not include_source:
-            raise ValueError(
-                "A collapsed model holds layers of its source that lie nowhere else; it is saved "
-                "with include_source=True."
-            )
-        super().save_pretrained(save_directory, **kwargs)
-
-    def _receive_source(self, given: GivenSource | None, name: str) -> None:
-        if given is not None:
-            raise ValueError(f"{name} was collapsed and holds its source: pass none.")
-        super()._receive_source(given, name)
 
     def _source_activations(
         self, batch: Batch, hidden: Tensor | None, pooled: Tensor | None

@@ -22,7 +22,7 @@ from ptu_seq.models.decoding_state import DecoderState, DecodingState
 from ptu_seq.models.dropout import EmbeddingDropout, SequenceDropout
 from ptu_seq.models.encoder import Encoded
 from ptu_seq.models.seq2seq_config import Seq2SeqConfig
-from ptu_seq.models.seq2seq_layers import Layers, embed, gate, named, recur
+from ptu_seq.models.seq2seq_layers import Layers, embed, gate, is_plain, named, recur
 from ptu_seq.models.twins import DecoderTwin
 from ptu_seq.nn.gated import OnGates
 from ptu_seq.nn.loop import State
@@ -77,11 +77,11 @@ class Decoder(nn.Module):
         size = config.hidden_size
         first = config.embedding_size + (size if config.input_feeding else 0)
         self.input_feeding = config.input_feeding
-        self.embedding = layers.embedding(config.target_vocab_size)
+        self.embedding = layers.embedding("decoder.embedding", config.target_vocab_size)
         self.bridge = Bridge(config)
         self.layers = nn.ModuleList(
-            layers.recurrent(input_size)
-            for input_size in (first, *[size] * (config.num_decoder_layers - 1))
+            layers.recurrent(f"decoder.layer{i}", input_size)
+            for i, input_size in enumerate((first, *[size] * (config.num_decoder_layers - 1)))
         )
         self.attention = make_attention(config.attention, size, size)
         self.attention_unit = layers.unit("attention")
@@ -173,7 +173,7 @@ class Decoder(nn.Module):
         for i, layer in enumerate(self.layers):
             if i > 0 and masks:
                 x = x * masks[i - 1]
-            lent = None if parent is None else parent.hidden(i, x)
+            lent = None if parent is None or is_plain(layer) else parent.hidden(i, x)
             report = named(on_gates, f"decoder.layer{i}")
             output, after, _ = recur(layer, x, state.recurrent.layers[i], lent, report)
             assert isinstance(output, Tensor)
@@ -182,12 +182,14 @@ class Decoder(nn.Module):
             carried.append(after)
 
         context, weights = self.attention(x, state.memory)
-        lent = None if parent is None else parent.context(x)
-        context = gate(self.attention_unit, lent, context, "attention", on_gates)
+        unit = self.attention_unit
+        lent = None if parent is None or unit is None else parent.context(x)
+        context = gate(unit, lent, context, "attention", on_gates)
         read = torch.cat([context, x], dim=-1)
         vector = torch.tanh(self.combine(read))
-        lent = None if parent is None else parent.vector(read)
-        vector = gate(self.output_unit, lent, vector, "output", on_gates)
+        unit = self.output_unit
+        lent = None if parent is None or unit is None else parent.vector(read)
+        vector = gate(unit, lent, vector, "output", on_gates)
         if fed is not None:
             fed = vector.transpose(0, 1)
         return Decoded(embedding, hidden, context, vector, weights), DecoderState(

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from ptu_seq.models.dropout import EmbeddingDropout, SequenceDropout
 from ptu_seq.models.encoding import Batch, leave_rnn
 from ptu_seq.models.seq2seq_config import Seq2SeqConfig
-from ptu_seq.models.seq2seq_layers import Layers, embed, named, recur
+from ptu_seq.models.seq2seq_layers import Layers, embed, is_plain, named, recur
 from ptu_seq.models.token_gates import padded
 from ptu_seq.models.twins import EncoderTwin
 from ptu_seq.nn.gated import OnGates
@@ -45,9 +45,12 @@ class Encoder(nn.Module):
 
     def __init__(self, config: Seq2SeqConfig, layers: Layers) -> None:
         super().__init__()
-        self.embedding = layers.embedding(config.vocab_size)
+        self.embedding = layers.embedding("encoder.embedding", config.vocab_size)
         sizes = [config.embedding_size] + [config.hidden_size] * (config.num_encoder_layers - 1)
-        self.layers = nn.ModuleList(layers.recurrent(size, bidirectional=True) for size in sizes)
+        self.layers = nn.ModuleList(
+            layers.recurrent(f"encoder.layer{i}", size, bidirectional=True)
+            for i, size in enumerate(sizes)
+        )
         self.embedding_dropout = EmbeddingDropout(
             config.word_dropout, config.embedding_dropout, config.variational_dropout
         )
@@ -87,7 +90,7 @@ class Encoder(nn.Module):
         for i, layer in enumerate(self.layers):
             if i > 0:
                 x = self.layer_dropouts[i - 1](x)
-            beside = None if parent is None else parent.hidden(i, x)
+            beside = None if parent is None or is_plain(layer) else parent.hidden(i, x)
             place = named(on_gates, f"encoder.layer{i}", with_direction=True)
             report = padded(place, x, batch.ids.shape[1])
             x, _, final = recur(layer, x, None, beside, report)

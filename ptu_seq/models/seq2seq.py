@@ -92,12 +92,12 @@ def sentences(config: Seq2SeqConfig, input_ids: Tensor, attention_mask: Tensor |
     return read_sentences(input_ids, kept, padding)
 
 
-def tied_weights(config: Seq2SeqConfig, table: str = "embedding") -> dict[str, str]:
-    """Which weights are one, as transformers asks for it; `table` is the module of a vocabulary."""
+def tied_weights(
+    config: Seq2SeqConfig, encoder: str = "encoder.embedding", decoder: str = "decoder.embedding"
+) -> dict[str, str]:
+    """Which weights are one, as transformers asks for it, by the names of both vocabularies."""
     if config.tie_embeddings == "none":
         return {}
-    decoder = f"decoder.{table}.weight"
-    tied = {"decoder.output.weight": decoder}
-    return (
-        tied if config.tie_embeddings == "decoder" else {**tied, f"encoder.{table}.weight": decoder}
-    )
+    table = f"{decoder}.weight"
+    tied = {"decoder.output.weight": table}
+    return tied if config.tie_embeddings == "decoder" else {**tied, f"{encoder}.weight": table}

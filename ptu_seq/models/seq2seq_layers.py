@@ -16,6 +16,10 @@ from ptu_seq.nn.loop import State
 from ptu_seq.nn.packed import train_fused
 from ptu_seq.unit import PTU, PTUGates
 
+Part = str
+"""A part of a network that units mix: "encoder.embedding", "encoder.layer0", ...,
+"decoder.embedding", "decoder.layer0", ..., "attention" or "output"."""
+
 
 class Layers:
     """Makes the layers of a plain network."""
@@ -23,13 +27,16 @@ class Layers:
     def __init__(self, config: Seq2SeqConfig) -> None:
         self.config = config
 
-    def embedding(self, vocab_size: int) -> nn.Module:
-        """The vectors of tokens."""
+    def embedding(self, part: Part, vocab_size: int) -> nn.Module:
+        """The vectors of tokens, of "encoder.embedding" or "decoder.embedding"."""
         config = self.config
         return nn.Embedding(vocab_size, config.embedding_size, padding_idx=config.pad_token_id)
 
-    def recurrent(self, input_size: int, bidirectional: bool = False) -> nn.Module:
-        """One recurrent layer; the output of two directions is as wide as that of one."""
+    def recurrent(self, part: Part, input_size: int, bidirectional: bool = False) -> nn.Module:
+        """One recurrent layer, such as "encoder.layer0".
+
+        The output of two directions is as wide as that of one.
+        """
         rnn_class = FusedLSTM if self.config.rnn_type == "lstm" else FusedGRU
         hidden_size = self.config.hidden_size // (2 if bidirectional else 1)
         return rnn_class(input_size, hidden_size, bidirectional=bidirectional)
@@ -48,7 +55,7 @@ class GatedLayers(Layers):
         self.level = config.level
         self.options = config.unit_options
 
-    def embedding(self, vocab_size: int) -> nn.Module:
+    def embedding(self, part: Part, vocab_size: int) -> nn.Module:
         """The vectors of tokens, gated."""
         return GatedEmbedding(
             vocab_size,
@@ -58,7 +65,7 @@ class GatedLayers(Layers):
             **self.options("embedding"),
         )
 
-    def recurrent(self, input_size: int, bidirectional: bool = False) -> nn.Module:
+    def recurrent(self, part: Part, input_size: int, bidirectional: bool = False) -> nn.Module:
         """One recurrent layer, with a unit for each direction."""
         gated_class = GatedLSTM if self.config.rnn_type == "lstm" else GatedGRU
         directions = 2 if bidirectional else 1
@@ -76,6 +83,11 @@ class GatedLayers(Layers):
     def unit(self, site: Seq2SeqSite) -> PTU | None:
         """The unit on a vector of `hidden_size` features."""
         return PTU(self.source.hidden_size, self.config.hidden_size, **self.options(site))
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Whether a recurrent layer reads nothing of a parent."""
+    return not isinstance(layer, GatedRNN)
 
 
 def embed(

@@ -8,7 +8,7 @@ from torch import nn
 
 from ptu_seq.linear_units import CrossStitch, LinearUnit, SideBlend
 from ptu_seq.models.seq2seq_config import PTUSeq2SeqConfig, Seq2SeqSite
-from ptu_seq.models.seq2seq_layers import GatedLayers
+from ptu_seq.models.seq2seq_layers import GatedLayers, Part
 from ptu_seq.models.twin_seq2seq import TwinForConditionalGeneration
 from ptu_seq.unit import PTU
 
@@ -47,13 +47,13 @@ class StitchedLayers(GatedLayers):
                 f"{config.level!r}; accepted is 'layer'."
             )
 
-    def embedding(self, vocab_size: int) -> nn.Module:
+    def embedding(self, part: Part, vocab_size: int) -> nn.Module:
         """The vectors of tokens, mixed."""
-        return self._stitch(super().embedding(vocab_size))
+        return self._stitch(super().embedding(part, vocab_size))
 
-    def recurrent(self, input_size: int, bidirectional: bool = False) -> nn.Module:
+    def recurrent(self, part: Part, input_size: int, bidirectional: bool = False) -> nn.Module:
         """One recurrent layer, with a unit for each direction."""
-        return self._stitch(super().recurrent(input_size, bidirectional))
+        return self._stitch(super().recurrent(part, input_size, bidirectional))
 
     def unit(self, site: Seq2SeqSite) -> Any:
         """The unit on a vector of `hidden_size` features."""

@@ -65,10 +65,10 @@ class TwinForConditionalGeneration(
             ("decoder", self.target_config.target_vocab_size),
         ):
             self.register_buffer(f"{side}_mapping", torch.arange(size))
-        self._tied_weights_keys = tied_weights(self.target_config, "embedding.target")
+        self._tied_weights_keys = self._tied_weights()
         self.post_init()
         # Made last, so that a seed draws the same child whatever the parent.
-        self.source = FrozenSource(RNNForConditionalGeneration(config.source_config))
+        self.source = FrozenSource(self._new_parent())
         self.all_tied_weights_keys = self.get_expanded_tied_weights_keys(all_submodels=True)
         self.unpin().requires_grad_()
 
@@ -234,6 +234,14 @@ class TwinForConditionalGeneration(
     def get_output_embeddings(self) -> nn.Module:
         """The layer that scores tokens."""
         return self.decoder.output
+
+    def _tied_weights(self) -> dict[str, str]:
+        return tied_weights(
+            self.target_config, "encoder.embedding.target", "decoder.embedding.target"
+        )
+
+    def _new_parent(self) -> RNNForConditionalGeneration:
+        return RNNForConditionalGeneration(self.config.source_config)
 
     def _for_parent(self, ids: Tensor, mapping: Tensor) -> tuple[Tensor, Tensor]:
         """The parent's tokens, and where it knows them."""

@@ -84,18 +84,21 @@ class ChildsEncoder(EncoderTwin):
     def __init__(self, encoder: Encoder, batch: Batch) -> None:
         self.encoder = encoder
         self.embedding = encoder.embedding(batch.ids)
-        self.finals: list[State] = []
+        self.finals: dict[int, State] = {}
 
     def hidden(self, layer: int, x: Sequences) -> Sequences:
         """See :class:`EncoderTwin`."""
         with _kept_for_backward(self.encoder.layers[layer]) as frozen:
             output, _, final = recur(frozen, x, None, None, None)
-        self.finals.append(final)
+        self.finals[layer] = final
         return output
 
     def lent(self, encoded: Encoded) -> Encoded:
         """See :class:`EncoderTwin`."""
-        return encoded._replace(finals=self.finals)
+        # A layer that this one was not asked for is the child's own and the parent's in one.
+        return encoded._replace(
+            finals=[self.finals.get(i, own) for i, own in enumerate(encoded.finals)]
+        )
 
 
 class DecoderTwin(ABC):

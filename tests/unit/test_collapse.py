@@ -13,8 +13,8 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 from ptu_seq import cli
-from ptu_seq.collapse import Collapses, search
-from ptu_seq.collapse_data import labelled_batches
+from ptu_seq.collapse import search
+from ptu_seq.collapse_classifier import ClassifierCollapses, LabelledTexts, Metric, labelled_texts
 from ptu_seq.data import load_classification, train_tokenizer
 from ptu_seq.evaluation import accuracy
 from ptu_seq.inference import Classifier
@@ -67,11 +67,12 @@ def make_model() -> Callable[..., PTUForSequenceClassification]:
     return make
 
 
-def made_up_batches(model: PTUForSequenceClassification) -> list[dict[str, torch.Tensor]]:
+def made_up_texts(model: PTUForSequenceClassification, metric: Metric = accuracy) -> LabelledTexts:
     """Examples whose labels are what the model says."""
     ids = torch.randint(1, 30, (400, 5))
     with torch.inference_mode():
-        return [{"input_ids": ids, "labels": model(ids).logits.argmax(-1)}]
+        batch = {"input_ids": ids, "labels": model(ids).logits.argmax(-1)}
+    return LabelledTexts([batch], metric)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def made_up_batches(model: PTUForSequenceClassification) -> list[dict[str, torch
 def test_a_saturated_unit_is_found_and_a_useful_one_is_kept(fine_tune, update, state, make_model):
     model = make_model()
     saturate(units_by_place(model)["layer0.forward"], fine_tune, update)
-    states, steps = search(Collapses(model, made_up_batches(model), accuracy), floor=100)
+    states, steps = search(ClassifierCollapses(model, made_up_texts(model)), floor=100)
     assert states == {"embedding": None, "layer0.forward": state, "classifier": None}
     (step,) = steps
     assert step.pinned == {"layer0.forward": state} and step.evaluation.score == 100
@@ -91,14 +92,14 @@ def test_a_saturated_unit_is_found_and_a_useful_one_is_kept(fine_tune, update, s
 @pytest.mark.parametrize("floor", [97.0, 90.0, 75.0, 0.0])
 def test_the_score_stays_within_the_tolerance(floor, make_model):
     model = make_model()
-    collapses = Collapses(model, made_up_batches(model), accuracy)
+    collapses = ClassifierCollapses(model, made_up_texts(model))
     states, steps = search(collapses, floor)
     assert all(step.evaluation.score >= floor for step in steps)
     counts = [step.parameters for step in steps]
     assert counts == sorted(counts, reverse=True) and len(set(counts)) == len(counts)
     if steps:
         assert collapses.parameters(states) == counts[-1]
-        assert collapses.evaluation(states) == steps[-1].evaluation
+        assert (collapses.loss(states), collapses.score(states)) == steps[-1].evaluation
     if floor == 0:  # as small as it can be
         assert None not in collapses.parts(states).states.values()
 
@@ -111,7 +112,7 @@ def test_each_model_is_evaluated_once(make_model):
         return accuracy(labels, predictions)
 
     model = make_model()
-    search(Collapses(model, made_up_batches(model), counting), floor=0)
+    search(ClassifierCollapses(model, made_up_texts(model, counting)), floor=0)
     # 3 units in 4 states each, of which those below a lent layer, or output, do not matter.
     assert len(read) <= 2 + 2 * (2 * 4 + 2)
 
@@ -217,7 +218,7 @@ def test_labels_are_matched_by_name(saved, tmp_path):
     classifier = Classifier.from_pretrained(str(tmp_path / "model"))
     dataset = load_classification(str(tmp_path / "data"))
     assert dataset.label_names == ("bad", "good")
-    batches = labelled_batches(classifier, dataset, dataset.test, 8)
+    batches = labelled_texts(classifier, dataset, dataset.test, 8, accuracy).batches
     assert [len(batch["labels"]) for batch in batches] == [8] * 5
     for batch in batches:
         logits = classifier.model(batch["input_ids"], batch["attention_mask"]).logits
@@ -234,6 +235,8 @@ def test_labels_are_matched_by_name(saved, tmp_path):
         (["--dataset", "{}/other"], "its label 'odd' is none of the model's, which are good, bad"),
         (["--dataset", "{}/pairs"], "it has premise and hypothesis; the model reads text"),
         (["--model", "{}/none"], "there is no such folder"),
+        (["--metric", "bleu"], "is a classifier; accepted are accuracy and macro_f1"),
+        (["--beam_size", "2"], "--beam_size is of translators"),
     ],
 )
 def test_mistakes_end_in_one_sentence(change, message, saved, tmp_path, capsys):

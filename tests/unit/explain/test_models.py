@@ -22,6 +22,8 @@ from ptu_seq.models import (
     RNNForSequenceClassification,
 )
 from ptu_seq.models.collapse import collapse, units_by_place
+from ptu_seq.models.collapse_seq2seq import collapse_translator
+from ptu_seq.models.collapsed_seq2seq import units_by_place as translator_units
 from ptu_seq.unit import PTUGates
 from tests.unit.encoders import encoder_source
 
@@ -147,6 +149,22 @@ def test_a_collapsed_model_tells_of_the_units_that_are_left(models, tmp_path):
     assert set(gates["layer0.forward"].update) == {1.0} == set(gates["layer0.forward"].fine_tune)
     assert 0 < min(gates["layer0.reverse"].update) < 1
     assert all(len(site.update) == len(told.read.tokens) for site in told.read.sites)
+
+
+def test_a_collapsed_translator_tells_of_the_units_that_are_left(tiny_translator, tmp_path):
+    parent = RNNForConditionalGeneration.from_pretrained(tiny_translator)
+    model = PTUForConditionalGeneration.from_source(parent, source_input="target")
+    units = translator_units(model)
+    units["attention"].pin("target")
+    units["output"].pin("adapted")
+    collapse_translator(model).save_pretrained(tmp_path)
+    TokenizerPair.load(tiny_translator).save(tmp_path)
+    (told,) = load_explainer(str(tmp_path))(["c a b"], 1)
+    assert told.written is not None
+    gates = {site.site: site for site in (*told.read.sites, *told.written.sites)}
+    assert gates.keys() == units.keys() - {"attention"}
+    assert set(gates["output"].update) == {1.0} == set(gates["output"].fine_tune)
+    assert 0 < min(gates["encoder.layer0.forward"].update) < 1
 
 
 def test_models_without_gates_are_refused(tiny_classifier, tiny_translator, tmp_path):
