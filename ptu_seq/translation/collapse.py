@@ -25,7 +25,7 @@ from ptu_seq.models.collapse_seq2seq import (
 )
 from ptu_seq.models.collapsed_seq2seq import units_by_place
 from ptu_seq.models.seq2seq_layers import Part
-from ptu_seq.models.seq2seq_parts import places_by_part
+from ptu_seq.models.seq2seq_parts import Seq2SeqParts, places_by_part
 from ptu_seq.models.translation_model import IGNORED
 from ptu_seq.translation.batches import collate, validation_rows
 from ptu_seq.translation.evaluation import MetricName, corpus_score
@@ -112,6 +112,8 @@ class TranslatorCollapses(Collapses):
         super().__init__(model, validation)
         self.model = model
         self.places = places_by_part(model.target_config)
+        units = units_by_place(model)
+        self._units = [(p, part, units[p]) for part, own in self.places.items() for p in own]
 
     def start(self) -> dict[str, State]:
         """What the units of each part are pinned to; None where they differ."""
@@ -123,8 +125,8 @@ class TranslatorCollapses(Collapses):
 
     def make(self, states: States) -> CollapsedTranslator:
         """The model with the units of its parts in these states, collapsed."""
-        sides = [side for part, side in _VOCABULARIES.items() if states[part] == "folded"]
-        model = fold_embeddings(self.model, sides) if sides else self.model
+        folded = _folded(states)
+        model = fold_embeddings(self.model, folded) if folded else self.model
         pins = {
             place: cast(Pin, states[part])
             for part, places in self.places.items()
@@ -133,6 +135,16 @@ class TranslatorCollapses(Collapses):
         }
         with _pinned(model, pins):
             return collapse_translator(model)
+
+    def key(self, states: States) -> tuple:
+        """Equal where parts are of the same network, and those of both have the same pins."""
+        pins = {
+            place: "target" if states[part] == "folded" else states[part] or unit.pinned
+            for place, part, unit in self._units
+        }
+        parts = Seq2SeqParts.of(cast(Mapping[str, Pin | None], pins), self.model.config)
+        left = ((place, pins[place]) for place, part, _ in self._units if not parts.sides[part])
+        return (*_folded(states), *parts.sides.items(), *left)
 
     def candidates(self, states: States) -> Iterator[dict[str, State]]:
         """One part of one network, all recurrent layers, or everything."""
@@ -195,6 +207,10 @@ def sentence_pairs(
         beam_size,
         batch_size,
     )
+
+
+def _folded(states: States) -> list[Vocabulary]:
+    return [side for part, side in _VOCABULARIES.items() if states[part] == "folded"]
 
 
 @contextmanager
