@@ -38,6 +38,8 @@ from ptu_seq.models import (
     Seq2SeqConfig,
 )
 from ptu_seq.models.collapse import collapse, units_by_place
+from ptu_seq.models.collapse_seq2seq import collapse_translator
+from ptu_seq.models.collapsed_seq2seq import units_by_place as translator_units
 from ptu_seq.recipe_files import load_recipe
 from ptu_seq.translation.inference import translate
 
@@ -181,6 +183,19 @@ def save_collapsed(folder: Path) -> None:
     save(collapse(model), folder, token_inputs())
 
 
+def save_collapsed_translator(folder: Path) -> None:
+    """A translator of which some parts are one network's alone."""
+    sizes: dict[str, Any] = {"vocab_size": 10, "embedding_size": 4, "hidden_size": 4}
+    source = RNNForConditionalGeneration(Seq2SeqConfig(**sizes))
+    model = PTUForConditionalGeneration.from_source(source, init="random", source_input="target")
+    units = translator_units(model)
+    for place, state in {"decoder.layer0": "target", "attention": "frozen"}.items():
+        units[place].pin(state)  # type: ignore[arg-type]
+    units["output"].pin("adapted")
+    inputs = {**token_inputs(), "decoder_input_ids": [[2, 5, 6], [2, 7, 8], [2, 9, 4]]}
+    save(collapse_translator(model), folder, inputs)
+
+
 def save_encoder(folder: Path) -> None:
     """Units between two Transformer encoders."""
     sizes = {"hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 10}
@@ -228,6 +243,7 @@ MODELS: dict[str, Callable[[Path], None]] = {
     "rnn": lambda folder: save(rnn(pooling="attention"), folder, token_inputs()),
     "ptu": lambda folder: save(ptu(level="step", candidate="tanh"), folder, token_inputs()),
     "collapsed": save_collapsed,
+    "collapsed_translator": save_collapsed_translator,
     "ptu_encoder": save_encoder,
     "ptu_vision": save_vision,
     "ptu_translator": save_translator,
