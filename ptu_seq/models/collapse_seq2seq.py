@@ -129,6 +129,7 @@ def fold_embeddings(
         folded = type(model)(type(config)(**fields))
     folded.to(device=model.device, dtype=model.dtype)  # type: ignore[call-arg]
     folded.load_state_dict(model.state_dict())
+    folded.eval()  # before its units are asked: gates are dropped in training
     folded.generation_config = copy.deepcopy(model.generation_config)
     for place, unit in units_by_place(model).items():
         units_by_place(folded)[place].pinned = unit.pinned
@@ -140,7 +141,7 @@ def fold_embeddings(
         parent = getattr(folded.source.network, side)
         table.target.weight.copy_(table(tokens, parent.embedding(ids), known))
         table.unit.pin("target")
-    return folded.eval()
+    return folded
 
 
 def collapsed_config(model: PTUForConditionalGeneration) -> CollapsedSeq2SeqConfig:

@@ -46,6 +46,7 @@ def make_model(make_parent, perturb) -> Make:
             init="random",
             source_input="target",
             candidate="tanh",
+            gate_dropout=0.5,
             level=level,
             target=target,
         )
