@@ -110,8 +110,9 @@ def _collapse(arguments: argparse.Namespace) -> None:
     task = read_task(Request(**{f.name: getattr(arguments, f.name) for f in fields(Request)}))
     whole, collapses, metric = task.whole, task.collapses, task.settings["metric"]
     floor = collapses.validation.score(whole) - arguments.tolerance
+    before, at_first = count_parameters(whole), collapses.parameters(collapses.start())
     states, steps = search(collapses, floor, _progress)
-    if not steps and not task.folded:
+    if not steps and at_first >= before:
         print(
             f"Nothing to drop: whichever unit is pinned, the validation {metric} falls by more "
             f"than {arguments.tolerance:g} points."
@@ -119,12 +120,14 @@ def _collapse(arguments: argparse.Namespace) -> None:
         return
     if task.folded:
         print("embedding folded: the gated token vectors are in one table")
+    elif at_first < before:
+        print(f"dropped what nothing reads: {at_first:,} parameters")
     for step in steps:
         print(step.as_line(metric))
     if arguments.dry_run:
         print(
-            f"{collapses.parameters(states):,} of {count_parameters(whole):,} parameters would be "
-            "left; nothing was written (--dry_run)."
+            f"{collapses.parameters(states):,} of {before:,} parameters would be left; nothing was "
+            "written (--dry_run)."
         )
         return
 

@@ -206,11 +206,16 @@ def test_folders_named_by_dots(inside, change, written, saved, tmp_path, monkeyp
     assert (tmp_path / written / "collapse.json").is_file()
 
 
-def test_where_every_unit_is_needed_nothing_is_written(saved, tmp_path, capsys):
+def test_where_every_unit_is_needed_only_what_nothing_reads_goes(saved, tmp_path, capsys):
     words = [*saved(shut=False, sites=("rnn", "classifier")), "--tolerance", "0"]
     assert cli.main(words) == 0
-    assert "Nothing to drop" in capsys.readouterr().out
-    assert {path.name for path in tmp_path.iterdir()} == {"model", "data"}
+    assert "dropped what nothing reads" in capsys.readouterr().out
+    report = json.loads((tmp_path / "model-collapsed" / "collapse.json").read_text())
+    assert not report["steps"]
+    before, after = report["before"], report["after"]
+    # The unit at the token vectors, whose site was left out, and the source's classifier.
+    assert before["parameters"] - after["parameters"] >= 5 * 6 * 6 + 3 * 6
+    assert before["validation_loss"] == after["validation_loss"]
 
 
 def test_labels_are_matched_by_name(saved, tmp_path):

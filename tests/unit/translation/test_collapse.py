@@ -23,7 +23,7 @@ from ptu_seq.models import (
     Seq2SeqConfig,
 )
 from ptu_seq.models.collapsed_seq2seq import units_by_place
-from ptu_seq.translation.collapse import TranslatorCollapses, sentence_pairs
+from ptu_seq.translation.collapse import SentencePairs, TranslatorCollapses, sentence_pairs
 from ptu_seq.translation.evaluation import score_translations
 from ptu_seq.translation.inference import Translator, translate
 from ptu_seq.unit import PTU
@@ -217,6 +217,17 @@ def test_mistakes_end_in_one_sentence(change, message, save, tmp_path, capsys):
     assert cli.main([*words, *(word.format(tmp_path) for word in change)]) == 2
     error = capsys.readouterr().err
     assert message in error and len(error.splitlines()) == 1
+
+
+def test_where_everything_is_needed_nothing_is_written(save, tmp_path, capsys, monkeypatch):
+    words = [*save({}), "--tolerance", "0"]
+    monkeypatch.setattr(SentencePairs, "score", lambda *_: next(scores))
+    scores = iter([50.0, *[0.0] * 99])  # whatever is pinned, no translation is right any more
+    assert cli.main([*words]) == 0
+    assert (
+        "Nothing to drop: whichever unit is pinned, the validation bleu" in capsys.readouterr().out
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "data"}
 
 
 def test_a_parent_that_reads_its_own_activations_is_refused(save, capsys):
