@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +222,8 @@ def test_mistakes_end_in_one_sentence(change, message, save, tmp_path, capsys):
 def test_where_everything_is_needed_nothing_is_written(save, tmp_path, capsys, monkeypatch):
     words = [*save({}), "--tolerance", "0"]
     monkeypatch.setattr(SentencePairs, "score", lambda *_: next(scores))
-    scores = iter([50.0, *[0.0] * 99])  # whatever is pinned, no translation is right any more
+    # Whatever is pinned, no translation is right any more.
+    scores: Iterator[float] = iter([50.0, *[0.0] * 99])
     assert cli.main([*words]) == 0
     assert (
         "Nothing to drop: whichever unit is pinned, the validation bleu" in capsys.readouterr().out
