@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ptu_seq.collapse import Examples, count_parameters
+from ptu_seq.data.vocabulary import SOURCE_FOLDER, TARGET_FOLDER
 from ptu_seq.errors import UserError
 from ptu_seq.model_card import FILE, is_users_card
 from ptu_seq.records import write_json
@@ -131,12 +132,11 @@ def save(
         save_tokenizer(unfinished)
         write_json(unfinished / REPORT, report)
         folder.mkdir(exist_ok=True)
+        for name in (SOURCE_FOLDER, TARGET_FOLDER):  # which a joint tokenizer would not replace
+            shutil.rmtree(folder / name, ignore_errors=True)
         for file in unfinished.iterdir():
-            if file.name == FILE and is_users_card(folder / FILE):
-                continue
-            if file.is_dir():  # a translator's tokenizers: a folder replaces none that has files
-                shutil.rmtree(folder / file.name, ignore_errors=True)
-            file.replace(folder / file.name)
+            if not (file.name == FILE and is_users_card(folder / FILE)):
+                file.replace(folder / file.name)
     except OSError as error:
         raise UserError(f"--output {folder}: cannot be written ({error.strerror}).") from error
     finally:

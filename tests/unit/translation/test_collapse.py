@@ -145,6 +145,9 @@ def test_the_command_writes_a_smaller_translator_and_a_report(ends, save, tmp_pa
     save_tokenizers = translator.tokenizers.save  # an earlier collapse is replaced
     save_report(small, save_tokenizers, report, folder)
     assert not (folder / "source_tokenizer" / "old").exists()
+    joint = TokenizerPair(translator.tokenizers.target, translator.tokenizers.target)
+    save_report(small, joint.save, report, folder)
+    assert TokenizerPair.load(folder).joint
     kind = "RNNForConditionalGeneration" if report["class"].startswith("RNN") else "collapsed"
     assert kind in capsys.readouterr().err
 
