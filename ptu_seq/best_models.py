@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from ptu_seq.collapse_report import REPORT, UNFINISHED
 from ptu_seq.jobs import Job, Outcome, file_name
 from ptu_seq.model_card import FILE, is_users_card
 from ptu_seq.records import read_json, write_json
@@ -80,6 +81,14 @@ def _remove_model(folder: Path) -> None:
 
 
 def _parts(folder: Path) -> list[Path]:
-    """A model's files and folders (of tokenizers), without the folders of other models."""
+    """A model's files and folders (of tokenizers), without the folders of other models.
+
+    Another target's model may lie there, and what `ptu-seq collapse` made of one.
+    """
     parts = folder.iterdir() if folder.is_dir() else ()
-    return [part for part in parts if not (part / "run.json").exists()]
+    return [
+        part
+        for part in parts
+        if not ((part / "run.json").exists() or (part / REPORT).exists())
+        and not part.name.startswith(UNFINISHED)
+    ]

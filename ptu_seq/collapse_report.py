@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import time
@@ -20,6 +21,9 @@ from ptu_seq.records import write_json
 
 #: The file that marks a folder as a collapse.
 REPORT = "collapse.json"
+
+#: What the folder is called in which one is made. Recipes remove `.unfinished-*`, which is theirs.
+UNFINISHED = ".collapsing-"
 
 #: Passes over the timed batches.
 ROUNDS = 7
@@ -113,7 +117,8 @@ def save(
 ) -> None:
     """Writes a collapsed model with its tokenizer and report; an earlier one is replaced.
 
-    A model card that its user has written stays.
+    Its report goes first and comes last, so that it never stands beside parts of two models. A
+    model card that its user has written stays.
 
     Args:
         model: the model.
@@ -125,16 +130,16 @@ def save(
         UserError: if it cannot be written.
     """
     place = folder.resolve()  # "." has no name of its own
-    unfinished = place.with_name(f".unfinished-{place.name}")
+    unfinished = place.with_name(f"{UNFINISHED}{os.getpid()}-{place.name}")
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
         model.save_pretrained(unfinished)
         save_tokenizer(unfinished)
         write_json(unfinished / REPORT, report)
         folder.mkdir(exist_ok=True)
+        (folder / REPORT).unlink(missing_ok=True)
         for name in (SOURCE_FOLDER, TARGET_FOLDER):  # which a joint tokenizer would not replace
             shutil.rmtree(folder / name, ignore_errors=True)
-        for file in unfinished.iterdir():
+        for file in sorted(unfinished.iterdir(), key=lambda file: file.name == REPORT):
             if not (file.name == FILE and is_users_card(folder / FILE)):
                 file.replace(folder / file.name)
     except OSError as error:

@@ -29,7 +29,7 @@ def make_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_text("")
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process may be trying it too
     except (OSError, ValueError) as error:  # the second where its name holds a zero byte
         reason = getattr(error, "strerror", None) or error
         raise UserError(

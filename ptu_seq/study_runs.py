@@ -35,8 +35,8 @@ def run_study(study: StudyFile, launcher: Launcher, workers: int = 0) -> Summary
         UserError: after all others have run, if experiments failed; they are named. Before any
             has, if the folder is of a newer version's format or another process works there.
     """
-    formats.check_results(study.output_dir)
     with alone_in(study.output_dir):
+        formats.check_results(study.output_dir)
         return _run(study, launcher, workers)
 
 

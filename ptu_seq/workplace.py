@@ -43,7 +43,7 @@ def workplace(output_dir: Path) -> Iterator[Path]:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Locks a folder; when this process ends, however it does, the system unlocks it.
+    """Locks a folder; when this process and its forks have ended, the system unlocks it.
 
     Args:
         folder: made if it is not there. Some network file systems, and Windows, lock no folders.

@@ -121,7 +121,7 @@ def _collapse(arguments: argparse.Namespace) -> None:
     if task.folded:
         print("embedding folded: the gated token vectors are in one table")
     elif at_first < before:
-        print(f"dropped what nothing reads: {at_first:,} parameters")
+        print(f"dropped what nothing reads: {at_first:,} parameters are left")
     for step in steps:
         print(step.as_line(metric))
     if arguments.dry_run:

@@ -9,7 +9,7 @@ from torch import nn
 
 from ptu_seq.models.classifier import RNNForSequenceClassification
 from ptu_seq.models.collapsed_classifier import CollapsedPTUForSequenceClassification
-from ptu_seq.models.collapsed_config import CollapsedConfig, Parts, places
+from ptu_seq.models.collapsed_config import CollapsedConfig, Parts, places, site_of
 from ptu_seq.models.config import RNNConfig
 from ptu_seq.models.ptu_classifier import PTUForSequenceClassification
 from ptu_seq.nn.collapsed import PinnedPTU, is_lent
@@ -93,7 +93,11 @@ def collapsed_config(model: PTUForSequenceClassification) -> CollapsedConfig:
     fields = model.config.to_dict()
     for name in ("model_type", "architectures", "transformers_version", "dtype"):
         fields.pop(name, None)
-    pinned = {place: unit.pinned for place, unit in units_by_place(model).items() if unit.pinned}
+    units = units_by_place(model)
+    pinned = {place: unit.pinned for place, unit in units.items() if unit.pinned}
+    # A unit may have been unpinned at a site that was left out.
+    gated = dict.fromkeys(site_of(place) for place, unit in units.items() if not unit.pinned)
+    fields["sites"] = list(dict.fromkeys([*model.config.sites, *gated]))
     return CollapsedConfig(**fields, pinned=pinned)
 
 

@@ -11,6 +11,7 @@ import torch
 from ptu_seq.models.collapsed_seq2seq import (
     CollapsedPTUForConditionalGeneration,
     CollapsedSeq2SeqConfig,
+    site_of,
     units_by_place,
 )
 from ptu_seq.models.ptu_seq2seq import PTUForConditionalGeneration
@@ -39,8 +40,12 @@ def collapse_translator(model: PTUForConditionalGeneration) -> CollapsedTranslat
     - at token vectors pinned to "frozen", as a parent does not know all tokens
       (:func:`fold_embeddings` puts them into one table);
     - where a decoder layer and the encoder layer that it begins from are not pinned to one side,
-      since each network's decoder begins from its own encoder's final state. A decoder layer pinned
-      to "target" can do so beside gates in the encoder.
+      since each network's decoder begins from its own encoder's final state (but not with bridge
+      "zero"; nor where a GRU's encoder is "frozen", whose whole state is gated). A decoder layer
+      pinned to "target" can do so beside gates in the encoder;
+    - at what is pinned to "frozen" where the networks' attention or bridges are of two kinds.
+
+    The attention's weights that a model returns are those of the attention that is left.
 
     Args:
         model: the trained translator, of which the parent reads what the child does (`source_input`
@@ -52,8 +57,8 @@ def collapse_translator(model: PTUForConditionalGeneration) -> CollapsedTranslat
         the bit where both run without gradients, as in inference.
 
     Raises:
-        ValueError: for a model that has been collapsed already, or whose parent reads its own
-            activations.
+        ValueError: for a model that has been collapsed already, that has no gates, or whose parent
+            reads its own activations.
 
     Example:
         >>> parent = RNNForConditionalGeneration(Seq2SeqConfig(vocab_size=50))
@@ -62,16 +67,10 @@ def collapse_translator(model: PTUForConditionalGeneration) -> CollapsedTranslat
         >>> type(small).__name__, small.num_parameters() < model.num_parameters() / 2
         ('RNNForConditionalGeneration', True)
     """
-    if isinstance(model, CollapsedPTUForConditionalGeneration):
-        raise ValueError("The model has been collapsed already; collapse the one that it was.")
-    if model.config.source_input != "target":
-        raise ValueError(
-            "The model's parent reads its own activations (source_input 'own'); 'target' can be "
-            "collapsed."
-        )
+    _check(model)
     config = collapsed_config(model)
     sides, whole = config.parts.sides, model.state_dict()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU
         network: CollapsedTranslator = (
             RNNForConditionalGeneration(model.target_config)
             if config.parts.is_single
@@ -110,8 +109,10 @@ def fold_embeddings(
         sides: "encoder", "decoder" or both.
 
     Raises:
-        ValueError: for a table that cannot be: see :func:`can_fold`.
+        ValueError: for a table that cannot be (see :func:`can_fold`), and the models that
+            :func:`collapse_translator` refuses.
     """
+    _check(model)
     child = model.target_config
     for side in sides:
         if not can_fold(child, side):
@@ -125,7 +126,7 @@ def fold_embeddings(
     fields = config.to_dict() | {"target_network": shape}
     for name in ("model_type", "architectures", "transformers_version", "dtype"):
         fields.pop(name, None)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU
         folded = type(model)(type(config)(**fields))
     folded.to(device=model.device, dtype=model.dtype)  # type: ignore[call-arg]
     folded.load_state_dict(model.state_dict())
@@ -149,8 +150,27 @@ def collapsed_config(model: PTUForConditionalGeneration) -> CollapsedSeq2SeqConf
     fields = model.config.to_dict()
     for name in ("model_type", "architectures", "transformers_version", "dtype"):
         fields.pop(name, None)
-    pinned = {place: unit.pinned for place, unit in units_by_place(model).items() if unit.pinned}
+    units = units_by_place(model)
+    pinned = {place: unit.pinned for place, unit in units.items() if unit.pinned}
+    # A unit may have been unpinned at a site that was left out.
+    gated = dict.fromkeys(site_of(place) for place, unit in units.items() if not unit.pinned)
+    fields["sites"] = list(dict.fromkeys([*model.config.sites, *gated]))
     return CollapsedSeq2SeqConfig(**fields, pinned=pinned)
+
+
+def _check(model: PTUForConditionalGeneration) -> None:
+    """Raises ValueError for a model that has been collapsed, or cannot be."""
+    if isinstance(model, CollapsedPTUForConditionalGeneration):
+        raise ValueError("The model has been collapsed already; collapse the one that it was.")
+    if not isinstance(model, PTUForConditionalGeneration):
+        raise ValueError(
+            f"A {type(model).__name__} has no gates; accepted is a PTUForConditionalGeneration."
+        )
+    if model.config.source_input != "target":
+        raise ValueError(
+            "The model's parent reads its own activations (source_input 'own'); 'target' can be "
+            "collapsed."
+        )
 
 
 def _untied(tying: Tying, sides: Collection[Vocabulary]) -> Tying:

@@ -95,7 +95,7 @@ class ChildsEncoder(EncoderTwin):
 
     def lent(self, encoded: Encoded) -> Encoded:
         """See :class:`EncoderTwin`."""
-        # A layer that this one was not asked for is the child's own and the parent's in one.
+        # A layer that was not asked for is one network's alone: its state is both's, or not read.
         return encoded._replace(
             finals=[self.finals.get(i, own) for i, own in enumerate(encoded.finals)]
         )

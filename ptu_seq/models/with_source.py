@@ -155,4 +155,5 @@ class ModelWithSource(SafetensorsModel, Generic[Network]):
             )
 
     def _source_was_cast(self) -> bool:
-        return self.source.network.dtype != self.config.source_config.dtype
+        weights = next(self.source.network.parameters(), None)  # a collapsed model may have none
+        return weights is not None and self.source.network.dtype != self.config.source_config.dtype

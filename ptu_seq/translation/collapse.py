@@ -85,7 +85,7 @@ class SentencePairs:
         return [list(self.sources[start : start + self.batch_size]) for start in starts]
 
     def run(self, model: Any, batch: list[str]) -> None:
-        """Translates a batch."""
+        """Translates a batch, from text to text: what is written takes its time too."""
         self._translate(model, batch)
 
     def _translate(self, model: Any, sentences: Sequence[str]) -> list[str]:

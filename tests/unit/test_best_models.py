@@ -108,3 +108,15 @@ def test_a_card_of_the_users_outlives_the_model(tmp_path):
     kept.offer("2", 100, 0.6)
     assert kept.held() == "2"
     assert (tmp_path / "model" / "README.md").read_text() == "mine"
+
+
+def test_what_was_collapsed_beside_another_targets_model_stays(tmp_path):
+    kept = Kept(tmp_path, ["a", "b"])
+    kept.offer("1", 100, 0.8)
+    kept.offer("2", 100, 0.8, target="b")
+    collapsed = tmp_path / "model" / "b-collapsed"
+    collapsed.mkdir()
+    (collapsed / "collapse.json").write_text("{}")
+    kept.offer("3", 100, 0.9)
+    assert kept.held() == "3" and kept.held("b") == "2"
+    assert (collapsed / "collapse.json").exists()

@@ -187,7 +187,7 @@ def test_a_card_that_its_user_wrote_stays(saved, tmp_path):
             card.write_text(text)
         assert cli.main(words) == 0
     assert card.read_text() == "# mine"
-    assert not list(tmp_path.glob(".unfinished*"))
+    assert not list(tmp_path.glob(".collapsing*"))
 
 
 @pytest.mark.parametrize(

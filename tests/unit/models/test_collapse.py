@@ -221,6 +221,16 @@ def test_the_model_is_left_as_it_is(make_model, make_batch):
     assert torch.equal(logits(model.unpin(), batch), before)
 
 
+def test_a_unit_unpinned_at_a_site_that_was_left_out(make_source, make_batch, perturb):
+    model = PTUForSequenceClassification.from_source(
+        make_source(), init="random", sites=["classifier"]
+    )
+    perturb(model)
+    units_by_place(model.eval())["layer0.forward"].unpin()
+    small, batch = collapse(model), make_batch()
+    assert torch.equal(logits(small, batch), logits(model, batch))
+
+
 def test_what_is_gone_cannot_be_asked_for(make_model, make_source, make_batch, tmp_path):
     small = collapse(pinned(make_model(), ("frozen", None, "target", None)))
     assert isinstance(small, CollapsedPTUForSequenceClassification)

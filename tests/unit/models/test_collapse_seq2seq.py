@@ -13,6 +13,7 @@ from transformers import AutoModelForSeq2SeqLM
 from ptu_seq.models import (
     CollapsedPTUForConditionalGeneration,
     CollapsedSeq2SeqConfig,
+    CrossStitchForConditionalGeneration,
     PTUForConditionalGeneration,
     RNNForConditionalGeneration,
 )
@@ -137,14 +138,41 @@ def test_each_part_may_be_of_either_network(rnn_type, make_model, make_translati
     assert torch.equal(logits(mixed, batch), logits(model, batch))
 
 
-@pytest.mark.parametrize("target", [{"bridge": "zero"}, {"attention": "bahdanau"}])
-def test_networks_of_different_kinds(target, make_model, make_translations):
-    model, batch = make_model(target=target), make_translations()
-    for state in ("frozen", "target"):
-        pinned(model, dict.fromkeys(places_by_part(model.target_config), state))
-        small = collapse_translator(model)
+@pytest.mark.parametrize(
+    ("parent", "target"),
+    [
+        ({}, {"bridge": "zero"}),
+        ({"bridge": "zero"}, {"bridge": "linear"}),
+        ({"bridge": "copy", "rnn_type": "gru"}, {"bridge": "zero"}),
+        ({}, {"attention": "bahdanau"}),
+    ],
+)
+def test_networks_of_different_kinds(parent, target, make_model, make_translations):
+    model, batch = make_model(target=target, **parent), make_translations()
+    parts, draw = list(places_by_part(model.target_config)), random.Random(0)
+    for count in (1, 2, 2, 3, 4) * 6:
+        some = draw.sample(STATES, count)
+        small = collapse_translator(pinned(model, {part: draw.choice(some) for part in parts}))
         assert torch.equal(logits(small, batch), logits(model, batch))
-        assert parameters(small) < parameters(model)
+
+
+def test_a_unit_unpinned_at_a_site_that_was_left_out(make_parent, make_translations, perturb):
+    model = PTUForConditionalGeneration.from_source(
+        make_parent(), init="random", source_input="target", sites=["output"]
+    )
+    perturb(model)
+    units_by_place(model.eval())["attention"].unpin()
+    small, batch = collapse_translator(model), make_translations()
+    assert torch.equal(logits(small, batch), logits(model, batch))
+
+
+def test_gates_of_an_attention_without_weights(make_model, make_translations, tmp_path):
+    model, batch = make_model(attention="luong_dot"), make_translations()
+    states: dict[str, Pin | None] = dict.fromkeys(places_by_part(model.target_config), "target")
+    small = collapse_translator(pinned(model, {**states, "attention": None}))
+    small.save_pretrained(tmp_path)
+    loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
+    assert torch.equal(logits(loaded, batch), logits(model, batch))
 
 
 def test_what_nothing_reads_is_gone(make_model):
@@ -242,6 +270,11 @@ def test_what_is_gone_cannot_be_asked_for(make_model, make_parent, tmp_path):
     own = PTUForConditionalGeneration.from_source(make_parent(), source_input="own")
     with pytest.raises(ValueError, match="parent reads its own activations"):
         collapse_translator(own)
+    with pytest.raises(ValueError, match="collapsed already"):
+        fold_embeddings(small, ["encoder"])
+    stitched: Any = CrossStitchForConditionalGeneration.from_source(make_parent())
+    with pytest.raises(ValueError, match="has no gates"):
+        collapse_translator(stitched)
 
 
 @pytest.mark.parametrize(
