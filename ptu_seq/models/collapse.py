@@ -11,6 +11,7 @@ from ptu_seq.models.classifier import RNNForSequenceClassification
 from ptu_seq.models.collapsed_classifier import CollapsedPTUForSequenceClassification
 from ptu_seq.models.collapsed_config import CollapsedConfig, Parts, places, site_of
 from ptu_seq.models.config import RNNConfig
+from ptu_seq.models.pinned import pinned_fields
 from ptu_seq.models.ptu_classifier import PTUForSequenceClassification
 from ptu_seq.nn.collapsed import PinnedPTU, is_lent
 from ptu_seq.source import content_hash
@@ -90,15 +91,7 @@ def fold_embedding(model: PTUForSequenceClassification) -> PTUForSequenceClassif
 
 def collapsed_config(model: PTUForSequenceClassification) -> CollapsedConfig:
     """The configuration of a model with the units pinned for good that are pinned now."""
-    fields = model.config.to_dict()
-    for name in ("model_type", "architectures", "transformers_version", "dtype"):
-        fields.pop(name, None)
-    units = units_by_place(model)
-    pinned = {place: unit.pinned for place, unit in units.items() if unit.pinned}
-    # A unit may have been unpinned at a site that was left out.
-    gated = dict.fromkeys(site_of(place) for place, unit in units.items() if not unit.pinned)
-    fields["sites"] = list(dict.fromkeys([*model.config.sites, *gated]))
-    return CollapsedConfig(**fields, pinned=pinned)
+    return CollapsedConfig(**pinned_fields(model.config, units_by_place(model), site_of))
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from ptu_seq.models.collapsed_seq2seq import (
     site_of,
     units_by_place,
 )
+from ptu_seq.models.pinned import own_fields, pinned_fields
 from ptu_seq.models.ptu_seq2seq import PTUForConditionalGeneration
 from ptu_seq.models.seq2seq import RNNForConditionalGeneration
 from ptu_seq.models.seq2seq_config import Seq2SeqConfig, Tying
@@ -121,13 +122,10 @@ def fold_embeddings(
                 f"layer's, which shares their table, and the hidden state {child.hidden_size}; to "
                 "be folded they must be equal."
             )
-    config = copy.deepcopy(model.config)
     shape = {**child.shape, "tie_embeddings": _untied(child.tie_embeddings, sides)}
-    fields = config.to_dict() | {"target_network": shape}
-    for name in ("model_type", "architectures", "transformers_version", "dtype"):
-        fields.pop(name, None)
+    config = type(model.config)(**own_fields(model.config) | {"target_network": shape})
     with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU
-        folded = type(model)(type(config)(**fields))
+        folded = type(model)(config)
     folded.to(device=model.device, dtype=model.dtype)  # type: ignore[call-arg]
     folded.load_state_dict(model.state_dict())
     folded.eval()  # before its units are asked: gates are dropped in training
@@ -147,15 +145,7 @@ def fold_embeddings(
 
 def collapsed_config(model: PTUForConditionalGeneration) -> CollapsedSeq2SeqConfig:
     """The configuration of a model with the units pinned for good that are pinned now."""
-    fields = model.config.to_dict()
-    for name in ("model_type", "architectures", "transformers_version", "dtype"):
-        fields.pop(name, None)
-    units = units_by_place(model)
-    pinned = {place: unit.pinned for place, unit in units.items() if unit.pinned}
-    # A unit may have been unpinned at a site that was left out.
-    gated = dict.fromkeys(site_of(place) for place, unit in units.items() if not unit.pinned)
-    fields["sites"] = list(dict.fromkeys([*model.config.sites, *gated]))
-    return CollapsedSeq2SeqConfig(**fields, pinned=pinned)
+    return CollapsedSeq2SeqConfig(**pinned_fields(model.config, units_by_place(model), site_of))
 
 
 def _check(model: PTUForConditionalGeneration) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast, get_args
+from typing import Any, cast
 
-from ptu_seq.models.config import PTUConfig, RNNConfig, Site, check_choice
+from ptu_seq.models.config import PTUConfig, RNNConfig, Site
+from ptu_seq.models.pinned import checked_pins
 from ptu_seq.nn.collapsed import is_lent
 from ptu_seq.unit import Pin
 
@@ -39,11 +40,7 @@ class CollapsedConfig(PTUConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        self.pinned = dict(self.pinned or {})
-        known = tuple(places(self))
-        for place, state in self.pinned.items():
-            check_choice("a place in pinned", place, known)
-            check_choice(f"pinned[{place!r}]", state, get_args(Pin))
+        self.pinned = checked_pins(self.pinned, places(self))
 
     @property
     def parts(self) -> Parts:

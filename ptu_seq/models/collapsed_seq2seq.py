@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -14,14 +13,13 @@ from ptu_seq.models.decoder import Decoder
 from ptu_seq.models.decoding_state import DecoderState, DecodingState
 from ptu_seq.models.encoder import Encoded, Encoder
 from ptu_seq.models.encoding import initialise
+from ptu_seq.models.pinned import checked_pins
 from ptu_seq.models.ptu_seq2seq import PTUForConditionalGeneration
 from ptu_seq.models.safetensors_model import SafetensorsModel
-from ptu_seq.models.seq2seq import sentences, tied_weights
+from ptu_seq.models.seq2seq import tied_weights
 from ptu_seq.models.seq2seq_config import PTUSeq2SeqConfig, Seq2SeqConfig, Seq2SeqSite
 from ptu_seq.models.seq2seq_layers import GatedLayers, Layers, Part
 from ptu_seq.models.seq2seq_parts import Seq2SeqParts, places_by_part
-from ptu_seq.models.twins import ChildsEncoder
-from ptu_seq.nn.gated import OnGates
 from ptu_seq.source import FrozenSource
 from ptu_seq.unit import PTU, Pin
 
@@ -49,11 +47,7 @@ class CollapsedSeq2SeqConfig(PTUSeq2SeqConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        self.pinned = dict(self.pinned or {})
-        known = tuple(places(self))
-        for place, state in self.pinned.items():
-            check_choice("a place in pinned", place, known)
-            check_choice(f"pinned[{place!r}]", state, get_args(Pin))
+        self.pinned = checked_pins(self.pinned, places(self))
         check_choice("source_input of a collapsed model", self.source_input, ("target",))
 
     @property
@@ -173,21 +167,6 @@ class CollapsedPTUForConditionalGeneration(HoldsWhatIsLeft, PTUForConditionalGen
         """What is left of both networks."""
         return self.config.parts
 
-    def encode(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        on_gates: OnGates | None = None,
-    ) -> DecodingState:
-        """Both twins read sentences: see :class:`TranslationGenerationMixin`."""
-        parent = self.source.network
-        batch = sentences(self.target_config, input_ids, attention_mask)
-        ids, known = self._for_parent(batch.ids, self.encoder_mapping)
-        twin = ChildsEncoder(parent.encoder, batch._replace(ids=ids))
-        encoded = self.encoder(batch, twin, known, on_gates)
-        state = self.decoder.begin(encoded, batch.mask)
-        return replace(state, source=parent.begin(twin.lent(encoded), batch.mask, state))
-
     def unpin(self) -> Self:
         """Lets the gates act that are left and were not pinned for good."""
         super().unpin()
@@ -200,6 +179,9 @@ class CollapsedPTUForConditionalGeneration(HoldsWhatIsLeft, PTUForConditionalGen
         """The encoder's token vectors."""
         table = self.encoder.embedding
         return getattr(table, "target", table)
+
+    def _begin_parent(self, lent: Encoded, mask: Tensor, child: DecodingState) -> DecodingState:
+        return self.source.network.begin(lent, mask, child)
 
     def _tied_weights(self) -> dict[str, str]:
         sides = self.parts.sides

@@ -18,7 +18,7 @@ from ptu_seq.models.copy_parent import (
 )
 from ptu_seq.models.decoder import Decoded, Decoder
 from ptu_seq.models.decoding_state import DecodingState
-from ptu_seq.models.encoder import Encoder
+from ptu_seq.models.encoder import Encoded, Encoder
 from ptu_seq.models.encoding import initialise
 from ptu_seq.models.seq2seq import RNNForConditionalGeneration, sentences, tied_weights
 from ptu_seq.models.seq2seq_config import PTUSeq2SeqConfig
@@ -142,15 +142,13 @@ class TwinForConditionalGeneration(
         on_gates: OnGates | None = None,
     ) -> DecodingState:
         """Both twins read sentences: see :class:`TranslationGenerationMixin`."""
-        parent = self.source.network
+        parent = self.source.network.encoder
         batch = sentences(self.target_config, input_ids, attention_mask)
         ids, known = self._for_parent(batch.ids, self.encoder_mapping)
-        twin = ENCODER_TWINS[self.config.source_input](parent.encoder, batch._replace(ids=ids))
+        twin = ENCODER_TWINS[self.config.source_input](parent, batch._replace(ids=ids))
         encoded = self.encoder(batch, twin, known, on_gates)
-        return replace(
-            self.decoder.begin(encoded, batch.mask),
-            source=parent.decoder.begin(twin.lent(encoded), batch.mask),
-        )
+        child = self.decoder.begin(encoded, batch.mask)
+        return replace(child, source=self._begin_parent(twin.lent(encoded), batch.mask, child))
 
     def decode(
         self, decoder_input_ids: Tensor, state: DecodingState, on_gates: OnGates | None = None
@@ -234,6 +232,9 @@ class TwinForConditionalGeneration(
     def get_output_embeddings(self) -> nn.Module:
         """The layer that scores tokens."""
         return self.decoder.output
+
+    def _begin_parent(self, lent: Encoded, mask: Tensor, child: DecodingState) -> DecodingState:
+        return self.source.network.decoder.begin(lent, mask)
 
     def _tied_weights(self) -> dict[str, str]:
         return tied_weights(
