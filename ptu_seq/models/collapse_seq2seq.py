@@ -97,7 +97,7 @@ def can_fold(config: Seq2SeqConfig, side: Vocabulary) -> bool:
 
 @torch.no_grad()
 def fold_embeddings(
-    model: PTUForConditionalGeneration, sides: Collection[Vocabulary]
+    model: PTUForConditionalGeneration, vocabularies: Collection[Vocabulary]
 ) -> PTUForConditionalGeneration:
     """A copy whose child has the gated token vectors for its own, with those units pinned to it.
 
@@ -107,7 +107,7 @@ def fold_embeddings(
 
     Args:
         model: the translator.
-        sides: "encoder", "decoder" or both.
+        vocabularies: "encoder", "decoder" or both.
 
     Raises:
         ValueError: for a table that cannot be (see :func:`can_fold`), and the models that
@@ -115,14 +115,14 @@ def fold_embeddings(
     """
     _check(model)
     child = model.target_config
-    for side in sides:
+    for side in vocabularies:
         if not can_fold(child, side):
             raise ValueError(
                 f"The {side}'s token vectors have {child.embedding_size} features, as the output "
                 f"layer's, which shares their table, and the hidden state {child.hidden_size}; to "
                 "be folded they must be equal."
             )
-    shape = {**child.shape, "tie_embeddings": _untied(child.tie_embeddings, sides)}
+    shape = {**child.shape, "tie_embeddings": _untied(child.tie_embeddings, vocabularies)}
     config = type(model.config)(**own_fields(model.config) | {"target_network": shape})
     with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU
         folded = type(model)(config)
@@ -132,7 +132,7 @@ def fold_embeddings(
     folded.generation_config = copy.deepcopy(model.generation_config)
     for place, unit in units_by_place(model).items():
         units_by_place(folded)[place].pinned = unit.pinned
-    for side in sides:
+    for side in vocabularies:
         network = getattr(folded, side)
         table: GatedEmbedding = network.embedding
         tokens = torch.arange(table.target.num_embeddings, device=model.device)
@@ -163,11 +163,11 @@ def _check(model: PTUForConditionalGeneration) -> None:
         )
 
 
-def _untied(tying: Tying, sides: Collection[Vocabulary]) -> Tying:
-    """What can still be tied where these sides have tables of their own."""
-    if "decoder" in sides:
+def _untied(tying: Tying, vocabularies: Collection[Vocabulary]) -> Tying:
+    """What can still be tied where these have tables of their own."""
+    if "decoder" in vocabularies:
         return "none"
-    return "decoder" if "encoder" in sides and tying == "all" else tying
+    return "decoder" if "encoder" in vocabularies and tying == "all" else tying
 
 
 def _origin(name: str, sides: Mapping[Part, Side | None]) -> str:

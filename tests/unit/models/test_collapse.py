@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -19,8 +19,8 @@ from ptu_seq.models import (
 )
 from ptu_seq.models.collapse import collapse, fold_embedding, units_by_place
 from ptu_seq.unit import Pin
+from tests.unit.models.collapsing import STATES, logits, parameters
 
-STATES: tuple[Pin | None, ...] = (None, *get_args(Pin))
 Make = Callable[..., PTUForSequenceClassification]
 
 
@@ -48,15 +48,6 @@ def pinned(model: PTUForSequenceClassification, states: Sequence[Pin | None]) ->
     for unit, state in zip(units_by_place(model).values(), states, strict=True):
         unit.pinned = state
     return model
-
-
-def logits(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    with torch.inference_mode():
-        return model(**batch).logits
-
-
-def parameters(model: torch.nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("other_sizes", [False, True], ids=["like the source", "other sizes"])

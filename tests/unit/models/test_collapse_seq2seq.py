@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -21,8 +21,8 @@ from ptu_seq.models.collapse_seq2seq import can_fold, collapse_translator, fold_
 from ptu_seq.models.collapsed_seq2seq import units_by_place
 from ptu_seq.models.seq2seq_parts import places_by_part
 from ptu_seq.unit import Pin
+from tests.unit.models.collapsing import STATES, logits, parameters
 
-STATES: tuple[Pin | None, ...] = (None, *get_args(Pin))
 SHAPES: dict[str, dict[str, Any]] = {
     "lstm": {},
     "gru": {"rnn_type": "gru"},
@@ -65,15 +65,6 @@ def pinned(model: PTUForConditionalGeneration, states: Mapping[str, Pin | None])
         for place in places:
             units[place].pinned = states.get(part)
     return model
-
-
-def logits(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    with torch.inference_mode():
-        return model(**batch).logits
-
-
-def parameters(model: torch.nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("shape", SHAPES)
